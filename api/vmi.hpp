@@ -1,0 +1,3 @@
+// The decoded view of a VirtualMachineInstance. See api/vmi/instance.hpp.
+#pragma once
+#include "api/vmi/instance.hpp"
