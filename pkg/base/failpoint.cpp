@@ -1,0 +1,75 @@
+#include "pkg/base/failpoint.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <unistd.h>
+
+namespace nodevirt::failpoint {
+
+namespace {
+
+struct Armed {
+  bool kill = false;
+  int at = 1;
+  int passes = 0;
+};
+
+struct Registry {
+  std::mutex mutex;
+  std::vector<std::string> names;
+  std::map<std::string, Armed, std::less<>> armed;
+  Registry() {
+    const char* env = std::getenv("NODEVIRT_FAILPOINTS");
+    std::string_view rest = env ? env : "";
+    while (!rest.empty()) {
+      auto item = rest.substr(0, rest.find(';'));
+      rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+      auto eq = item.find('=');
+      if (eq == std::string_view::npos) continue;
+      Armed a;
+      auto action = item.substr(eq + 1);
+      if (auto n = action.find('@'); n != std::string_view::npos) {
+        a.at = std::max(1, std::atoi(std::string(action.substr(n + 1)).c_str()));
+        action = action.substr(0, n);
+      }
+      a.kill = action == "kill";
+      armed.emplace(std::string(item.substr(0, eq)), a);
+    }
+  }
+};
+
+Registry& registry() {
+  static auto* r = new Registry;
+  return *r;
+}
+
+}  // namespace
+
+Registration::Registration(const char* name) {
+  std::lock_guard lock(registry().mutex);
+  registry().names.emplace_back(name);
+}
+
+bool hit(const char* name) {
+  Registry& r = registry();
+  if (r.armed.empty()) return false;
+  std::lock_guard lock(r.mutex);
+  auto it = r.armed.find(std::string_view(name));
+  if (it == r.armed.end() || ++it->second.passes != it->second.at) return false;
+  if (it->second.kill) ::kill(::getpid(), SIGKILL);
+  return true;
+}
+
+std::vector<std::string> names() {
+  std::lock_guard lock(registry().mutex);
+  auto out = registry().names;
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+}  // namespace nodevirt::failpoint
