@@ -32,6 +32,9 @@ struct ListOptions {
   std::int64_t limit = 0;
 };
 
+/// The target of a list request, with its query.
+std::string list_target(const k8s::Resource& r, std::string_view ns, const ListOptions& options);
+
 /// Every call is one request; nothing is retried here. Errors carry the Status' reason (NotFound,
 /// AlreadyExists, Conflict, Invalid, Forbidden, Expired ...), its message and its details.
 class Client {

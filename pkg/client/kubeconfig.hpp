@@ -11,6 +11,7 @@ struct Endpoint {
   std::string server;            ///< https://host:port[/prefix]
   net::TlsClientOptions tls;
   std::string token;
+  std::string token_file;        ///< read again every minute when set (service accounts' tokens rotate)
   std::string ns = "default";    ///< the context's namespace
   std::string context;
   std::string user;
