@@ -1,0 +1,15 @@
+// Pods that run although nobody looks after them.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "standalone/supervisor/layout.hpp"
+
+namespace nodevirt::supervisor {
+
+/// Uids of pods under the data directory that have a living process.
+std::vector<std::string> pods_left(const DataDir& data);
+/// Mount points under `root`, deepest first, from the text of /proc/self/mountinfo. Pure.
+std::vector<std::string> mounts_under(const std::string& mountinfo, const std::string& root);
+
+}  // namespace nodevirt::supervisor
