@@ -134,6 +134,26 @@ Awaitable<Result<Json>> Client::remove(k8s::Resource r, std::string ns, std::str
   co_return co_await exchange(std::move(transport), std::move(request));
 }
 
+Awaitable<Result<Json>> Client::list(k8s::Resource r, std::string ns) {
+  return list(std::move(r), std::move(ns), ListOptions());
+}
+
+Awaitable<Result<Json>> Client::create(k8s::Resource r, std::string ns, Json object) {
+  return create(std::move(r), std::move(ns), std::move(object), WriteOptions());
+}
+
+Awaitable<Result<Json>> Client::replace(k8s::Resource r, std::string ns, std::string name, Json object) {
+  return replace(std::move(r), std::move(ns), std::move(name), std::move(object), WriteOptions());
+}
+
+Awaitable<Result<Json>> Client::patch(k8s::Resource r, std::string ns, std::string name, PatchType type, Json patch_body) {
+  return patch(std::move(r), std::move(ns), std::move(name), type, std::move(patch_body), WriteOptions());
+}
+
+Awaitable<Result<Json>> Client::remove(k8s::Resource r, std::string ns, std::string name) {
+  return remove(std::move(r), std::move(ns), std::move(name), DeleteOptions());
+}
+
 Awaitable<Result<net::Response>> Client::raw(net::Request request) {
   auto transport = transport_;
   co_return co_await transport->send(std::move(request));

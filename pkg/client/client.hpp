@@ -37,19 +37,27 @@ std::string list_target(const k8s::Resource& r, std::string_view ns, const ListO
 
 /// Every call is one request; nothing is retried here. Errors carry the Status' reason (NotFound,
 /// AlreadyExists, Conflict, Invalid, Forbidden, Expired ...), its message and its details.
+///
+/// Options are variables of the caller, never written inside the co_await expression: GCC 12 copies such
+/// temporaries bit by bit (that is also why there are overloads here, and no default arguments).
 class Client {
  public:
   explicit Client(std::shared_ptr<Transport> transport);
 
   Awaitable<Result<Json>> get(k8s::Resource r, std::string ns, std::string name);
-  Awaitable<Result<Json>> list(k8s::Resource r, std::string ns, ListOptions options = {});
-  Awaitable<Result<Json>> create(k8s::Resource r, std::string ns, Json object, WriteOptions options = {});
+  Awaitable<Result<Json>> list(k8s::Resource r, std::string ns);
+  Awaitable<Result<Json>> list(k8s::Resource r, std::string ns, ListOptions options);
+  Awaitable<Result<Json>> create(k8s::Resource r, std::string ns, Json object);
+  Awaitable<Result<Json>> create(k8s::Resource r, std::string ns, Json object, WriteOptions options);
   /// With `subresource` set, POSTs/PUTs to that subresource.
   Awaitable<Result<Json>> create_subresource(k8s::Resource r, std::string ns, std::string name, std::string subresource, Json object);
-  Awaitable<Result<Json>> replace(k8s::Resource r, std::string ns, std::string name, Json object, WriteOptions options = {});
+  Awaitable<Result<Json>> replace(k8s::Resource r, std::string ns, std::string name, Json object);
+  Awaitable<Result<Json>> replace(k8s::Resource r, std::string ns, std::string name, Json object, WriteOptions options);
+  Awaitable<Result<Json>> patch(k8s::Resource r, std::string ns, std::string name, PatchType type, Json patch);
   Awaitable<Result<Json>> patch(k8s::Resource r, std::string ns, std::string name, PatchType type, Json patch,
-                                WriteOptions options = {});
-  Awaitable<Result<Json>> remove(k8s::Resource r, std::string ns, std::string name, DeleteOptions options = {});
+                                WriteOptions options);
+  Awaitable<Result<Json>> remove(k8s::Resource r, std::string ns, std::string name);
+  Awaitable<Result<Json>> remove(k8s::Resource r, std::string ns, std::string name, DeleteOptions options);
   /// Any other path of the server (subresources API, /version, /healthz).
   Awaitable<Result<net::Response>> raw(net::Request request);
   const std::shared_ptr<Transport>& transport() const { return transport_; }

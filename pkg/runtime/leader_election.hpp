@@ -12,6 +12,9 @@ namespace nodevirt::runtime {
 struct LeaderElectionOptions {
   std::string ns, name, identity;
   Clock::Duration lease = std::chrono::seconds(15), renew = std::chrono::seconds(10), retry = std::chrono::seconds(2);
+  /// Whether the holder of a lease is known to be dead, so that its lease need not be waited for
+  /// (process_is_gone for identities of process_identity); may be empty.
+  std::function<bool(const std::string& identity)> holder_is_gone;
 };
 
 /// Runs `lead` while this identity holds the lease; its token stops when the lease is lost. Returns when
