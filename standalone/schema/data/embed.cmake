@@ -1,0 +1,12 @@
+# Writes OUTPUT, a source file that holds each of FILES as a string.
+set(code "#include \"standalone/schema/builtin_types.hpp\"\n\nnamespace nodevirt::schema {\n\n")
+string(APPEND code "const BuiltinFile kBuiltinFiles[] = {\n")
+set(count 0)
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME_WLE)
+  file(READ ${file} text)
+  string(APPEND code "{\"${name}\", R\"NV(${text})NV\"},\n")
+  math(EXPR count "${count}+1")
+endforeach()
+string(APPEND code "};\nconst std::size_t kBuiltinFileCount = ${count};\n\n}  // namespace nodevirt::schema\n")
+file(WRITE ${OUTPUT} "${code}")
