@@ -155,7 +155,6 @@ bool StreamServer::Impl::served_plainly(const net::ServerRequest& request, net::
   std::string path = request.path();
   if (path == "/healthz") out = text_response(200, "text/plain", "ok");
   else if (path == "/readyz") out = deps.ready() ? text_response(200, "text/plain", "ok") : text_response(503, "text/plain", "not ready yet\n");
-  else if (path == "/metrics") out = text_response(200, "text/plain; version=0.0.4", deps.metrics());
   else return false;
   return true;
 }
@@ -166,6 +165,12 @@ StreamServer::~StreamServer() = default;
 Awaitable<void> StreamServer::handle(net::ServerRequest& request, net::ResponseStream& response) {
   Impl& impl = *impl_;
   net::Response answer;
+  if (request.path() == "/metrics") {
+    std::string text = co_await impl.deps.metrics();
+    answer = text_response(200, "text/plain; version=0.0.4", std::move(text));
+    co_await response.send(std::move(answer));
+    co_return;
+  }
   if (impl.served_plainly(request, answer)) {
     co_await response.send(std::move(answer));
     co_return;

@@ -16,7 +16,7 @@ class StreamServer {
     Launchers& launchers;
     Viewers& viewers;
     std::function<bool()> ready;
-    std::function<std::string()> metrics;
+    std::function<Awaitable<std::string>()> metrics;
     /// Common name that a client's certificate must carry; empty: none is asked for (tests).
     std::string client_name = "virt-api";
   };

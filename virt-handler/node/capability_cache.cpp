@@ -1,0 +1,83 @@
+#include "virt-handler/node/capability_cache.hpp"
+
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "pkg/base/file.hpp"
+#include "pkg/base/json.hpp"
+#include "pkg/base/log.hpp"
+#include "pkg/base/process.hpp"
+#include "virt-handler/node/program_identity.hpp"
+
+namespace nodevirt::virt_handler {
+namespace {
+
+namespace fs = std::filesystem;
+
+Json key_of(const CapabilityCacheOptions& options) {
+  utsname kernel{};
+  uname(&kernel);
+  return Json{{"qemu", program_identity(options.qemu)}, {"libvirtd", program_identity(options.libvirtd)},
+              {"kernel", fmt::format("{} {}", kernel.release, kernel.version)}, {"kvm", options.kvm}, {"uid", options.launcher_uid}};
+}
+
+bool holds_files(const fs::path& dir) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(dir, error))
+    if (entry.path().extension() == ".xml") return true;
+  return false;
+}
+
+/// The probing libvirt sees /dev as a launcher does, and dies with its pid namespace.
+Command probing_command(const CapabilityCacheOptions& options, const fs::path& scratch, const fs::path& emulator) {
+  std::vector<std::string> argv{"bwrap", "--die-with-parent", "--unshare-pid", "--dev-bind", "/", "/", "--dev", "/dev"};
+  if (options.kvm) argv.insert(argv.end(), {"--dev-bind", "/dev/kvm", "/dev/kvm"});
+  std::string uid = std::to_string(options.launcher_uid);
+  argv.insert(argv.end(), {"--proc", "/proc", "setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs",
+                           "virsh", "-q", "-c", "qemu:///session", "domcapabilities", "--emulatorbin", emulator.string()});
+  Command command{.argv = std::move(argv), .timeout = std::chrono::seconds(60)};
+  for (const char* name : {"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"})
+    command.env[name] = scratch.string();
+  return command;
+}
+
+Result<void> copy_files(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(from, error)) {
+    if (entry.path().extension() != ".xml") continue;
+    NV_TRY(std::string text, read_file(entry.path(), 4u << 20));
+    NV_TRY_VOID(write_file_atomic(to / entry.path().filename(), text, 0644));
+  }
+  if (error) return Error{Code::Internal, fmt::format("libvirt left no capability files: {}", error.message())};
+  return {};
+}
+
+Result<void> fill(const CapabilityCacheOptions& options) {
+  Json key = key_of(options);
+  fs::path kept = options.state_dir / "capabilities.json";
+  if (auto text = read_file(kept, 64u << 10); text.ok() && holds_files(options.dir))
+    if (auto json = parse_json(*text); json.ok() && *json == key) return {};
+
+  fs::path emulator = find_program(options.qemu);
+  if (emulator.empty()) return Error{Code::NotFound, fmt::format("there is no {}: install QEMU", options.qemu)};
+  NV_TRY_VOID(make_dirs(options.dir, 0755));
+  TempDir scratch("nodevirt-capabilities");
+  if (chown(scratch.path().c_str(), options.launcher_uid, options.launcher_uid) != 0)
+    return errno_error(errno, "give the scratch folder to the launcher's user");
+  auto done = check_output(probing_command(options, scratch.path(), emulator));
+  if (!done.ok()) return done.error().with_context("probe QEMU's capabilities");
+  NV_TRY_VOID(copy_files(scratch.path() / "libvirt/qemu/capabilities", options.dir));
+  return write_file_atomic(kept, dump_json(key));
+}
+
+}  // namespace
+
+Awaitable<Result<void>> fill_capability_cache(CapabilityCacheOptions options) {
+  auto work = [options] { return fill(options); };
+  co_return co_await blocking(work);
+}
+
+}  // namespace nodevirt::virt_handler
