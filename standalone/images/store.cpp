@@ -84,10 +84,13 @@ Result<Image> Store::hold(const std::string& name, const std::string& digest, co
   return image;
 }
 
-void Store::release(const std::string& digest, const std::string& holder) {
-  if (!is_digest(digest) || holder.empty()) return;
+void Store::release(const std::string& holder) {
+  if (holder.empty()) return;
   std::error_code ec;
-  fs::remove(options_.dir / "holders" / folder(digest) / holder, ec);
+  for (auto it = fs::directory_iterator(options_.dir / "holders", ec); !ec && it != fs::directory_iterator(); it.increment(ec)) {
+    std::error_code e2;
+    fs::remove(it->path() / holder, e2);
+  }
 }
 
 void Store::release_all_but(const std::string& prefix, const std::vector<std::string>& alive) {

@@ -56,7 +56,8 @@ class Store {
   Result<Image> resolve(std::string reference, PullPolicy policy, std::string holder = "");
   /// The same without any fetching: NotFound when that would need one.
   Result<Image> find(std::string reference, PullPolicy policy, std::string holder = "");
-  void release(const std::string& digest, const std::string& holder);
+  /// The holder uses no image any more.
+  void release(const std::string& holder);
   /// Drops what these holders' kind left behind: every holder with this prefix that is not in `alive`.
   void release_all_but(const std::string& prefix, const std::vector<std::string>& alive);
 
