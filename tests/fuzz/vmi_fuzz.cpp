@@ -7,6 +7,6 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto value = nodevirt::parse_json({reinterpret_cast<const char*>(data), size});
-  if (value.ok()) (void)nodevirt::api::VirtualMachineInstance::decode(*value);
+  if (value.ok()) (void)nodevirt::api::decode_instance(*value);
   return 0;
 }
