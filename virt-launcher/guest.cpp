@@ -1,0 +1,355 @@
+#include "virt-launcher/guest.hpp"
+
+#include <fstream>
+#include <unistd.h>
+
+#include "api/vmi.hpp"
+#include "pkg/base/failpoint.hpp"
+#include "pkg/base/log.hpp"
+#include "pkg/domain/domain.hpp"
+#include "pkg/libvirt/domain_state.hpp"
+#include "virt-launcher/guest_state.hpp"
+#include "virt-launcher/storage/volumes.hpp"
+
+namespace nodevirt::virt_launcher {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+NV_DECLARE_FAILPOINT(kAfterPrepare, "launcher-after-volumes-prepared");
+NV_DECLARE_FAILPOINT(kAfterDefine, "launcher-after-domain-defined");
+NV_DECLARE_FAILPOINT(kAfterStart, "launcher-after-domain-started");
+
+namespace {
+
+// What only has to survive this process: no fsync, the pod does not outlive the machine.
+void write_mark(const fs::path& path, const std::string& content) {
+  fs::path half = path.string() + ".new";
+  std::ofstream(half, std::ios::binary) << content;
+  std::error_code ec;
+  fs::rename(half, path, ec);
+  if (ec) log::error("write {}: {}", path.string(), ec.message());
+}
+
+bool file_exists(const fs::path& path) {
+  std::error_code ec;
+  return fs::exists(path, ec);
+}
+
+// How the end of a domain shows in the container's exit code.
+int exit_code_of(const std::string& reason) { return reason == "Shutdown" || reason == "Destroyed" ? 0 : 1; }
+
+}  // namespace
+
+Guest::Guest(Deps deps)
+    : deps_(std::move(deps)), domain_name_(deps_.options.namespace_ + "_" + deps_.options.name),
+      session_(deps_.paths.libvirt_uri(),
+               {[this](Session::Connection c) { deps_.queue.post([this, c] { adopt(c); }); },
+                [this](libvirt::DomainEvent e) { deps_.queue.post([this, e] { on_event(e); }); }}) {}
+
+Result<void> Guest::check_target(const std::string& uid) const {
+  if (uid == deps_.options.uid) return {};
+  return Error(Code::FailedPrecondition, "Conflict",
+               fmt::format("this launcher runs the instance with uid {}, not {}", deps_.options.uid, uid));
+}
+
+Result<libvirt::Domain> Guest::domain(std::chrono::milliseconds timeout) {
+  NV_TRY(Session::Connection c, session_.connection(timeout));
+  return c->lookup(domain_name_);
+}
+
+Result<v1::DomainState> Guest::sync(const v1::SyncRequest& request) {
+  if (request.vmi_json().size() > (4u << 20)) return Error(Code::InvalidArgument, "the instance is larger than 4 MiB");
+  NV_TRY(Json raw, parse_json(request.vmi_json()));
+  NV_TRY(api::Instance instance, api::decode_instance(raw));
+  NV_TRY_VOID(check_target(instance.metadata.uid));
+
+  std::lock_guard action(action_mutex_);
+  if (file_exists(deps_.paths.shutdown_mark()))
+    return Error(Code::FailedPrecondition, "ShutdownRequested", "the guest was told to shut down");
+  if (file_exists(deps_.paths.started_mark())) {
+    auto d = domain();
+    if (!d.ok() && d.error().code != Code::NotFound) return d.error();
+    if (d.ok()) {
+      NV_TRY(libvirt::StateAndReason s, d->state());
+      if (s.active()) return state(false);
+    }
+    return Error(Code::FailedPrecondition, "GuestEnded", "the guest has ended; an instance runs once");
+  }
+  return start(request, raw, instance);
+}
+
+Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json& raw, const api::Instance& instance) {
+  const v1::NodeOptions& node = request.node();
+  domain::Options options;
+  options.kvm = node.kvm();
+  options.host_cpu_model = node.host_cpu_model();
+  options.vhost_net = node.kvm() && ::access("/dev/vhost-net", R_OK | W_OK) == 0;
+  options.socket_dir = deps_.paths.instance.string();
+  for (auto& i : node.interfaces()) options.interfaces.push_back({i.name(), i.tap(), i.mac(), i.mtu()});
+  NV_TRY_VOID(make_dirs(deps_.paths.instance, 0770));
+  write_mark(deps_.paths.sync_request(), request.SerializeAsString());
+  NV_TRY_VOID(start_dhcp(node));
+  NV_TRY(options.disks, storage::prepare_volumes(instance, raw, deps_.paths));
+  NV_FAILPOINT(kAfterPrepare);
+  NV_TRY(std::string xml, domain::build_domain_xml(instance, options));
+
+  NV_TRY(Session::Connection connection, session_.connection());
+  NV_TRY(libvirt::Domain d, connection->define(xml));
+  NV_FAILPOINT(kAfterDefine);
+  NV_TRY(libvirt::StateAndReason before, d.state());
+  if (!before.active()) {
+    bool paused = node.start_paused() || instance.spec.start_strategy == "Paused";
+    if (auto started = d.start(paused); !started.ok()) {
+      Error e = started.error();
+      if (auto undone = d.undefine(); !undone.ok()) log::warning("{}", undone.error().message);
+      e.reason = e.reason.empty() ? "StartFailed" : e.reason;
+      return e;
+    }
+  }
+  NV_FAILPOINT(kAfterStart);
+  write_mark(deps_.paths.started_mark(), "");
+  tell_monitor();
+  deps_.queue.post([this] { bound_console_log(); }, 60s);
+  log::info("the guest runs");
+  return state(false);
+}
+
+Result<void> Guest::start_dhcp(const v1::NodeOptions& node) {
+  {
+    std::lock_guard lock(mutex_);
+    node_ = node;
+    if (dhcp_) return {};
+  }
+  std::vector<dhcp::Service> services;
+  for (auto& i : node.interfaces()) {
+    if (i.bridge().empty()) continue;
+    dhcp::Service s{i.name(), i.bridge(), {}};
+    dhcp::Lease& l = s.lease;
+    NV_TRY(l.mac, dhcp::parse_mac(i.mac()));
+    NV_TRY(l.ip, dhcp::parse_ip(i.guest_ip()));
+    if (!i.gateway().empty()) { NV_TRY(l.gateway, dhcp::parse_ip(i.gateway())); }
+    l.prefix = i.prefix() ? i.prefix() : 24;
+    l.mtu = i.mtu();
+    l.hostname = i.hostname();
+    for (auto& text : i.dns())
+      if (auto ip = dhcp::parse_ip(text); ip.ok()) l.dns.push_back(*ip);  // IPv6 servers cannot be told by DHCPv4
+    l.search.assign(i.search().begin(), i.search().end());
+    for (auto& r : i.routes()) {
+      NV_TRY(dhcp::Route route, dhcp::parse_route(r.destination(), r.gateway()));
+      l.routes.push_back(route);
+    }
+    services.push_back(std::move(s));
+  }
+  if (services.empty()) return {};
+  auto responder = dhcp::Responder::start(std::move(services));
+  if (!responder.ok()) return responder.error().with_context("start the DHCP responder");
+  std::lock_guard lock(mutex_);
+  dhcp_ = std::move(*responder);
+  return {};
+}
+
+void Guest::tell_monitor() {
+  auto text = read_file(deps_.paths.qemu_pid_file(domain_name_), 64);
+  int pid = text.ok() ? std::atoi(text->c_str()) : 0;
+  if (pid > 1) deps_.monitor.qemu(pid);
+}
+
+void Guest::adopt(Session::Connection connection) {
+  auto d = connection->lookup(domain_name_);
+  if (!d.ok()) {
+    if (d.error().code == Code::NotFound && file_exists(deps_.paths.started_mark())) ended("Unknown");
+    return;
+  }
+  auto s = d->state();
+  if (!s.ok()) return log::warning("{}", s.error().message);
+  if (!s->active()) {
+    if (file_exists(deps_.paths.started_mark()) || s->reason != 0) {
+      std::string reason(libvirt::reason_word(s->state, s->reason));
+      ended(reason);
+    }
+    return;
+  }
+  log::info("took over the running guest");
+  if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
+  tell_monitor();
+  bool first;
+  {
+    std::lock_guard lock(mutex_);
+    first = !dhcp_;
+    adopted_ = adopted_ || first;
+  }
+  v1::SyncRequest saved;
+  if (auto bytes = read_file(deps_.paths.sync_request(), 8u << 20); first && bytes.ok() && saved.ParseFromString(*bytes)) {
+    if (auto dhcp = start_dhcp(saved.node()); !dhcp.ok()) log::error("{}", dhcp.error().message);
+  }
+  publish("", "", "");
+  if (file_exists(deps_.paths.shutdown_mark())) press_again();
+  deps_.queue.post([this] { bound_console_log(); }, 60s);
+}
+
+void Guest::on_event(libvirt::DomainEvent e) {
+  if (e.domain != domain_name_) return;
+  using Kind = libvirt::DomainEvent::Kind;
+  switch (e.kind) {
+    case Kind::Lifecycle:
+      log::info("the guest: {} {}", e.lifecycle, e.detail);
+      if (e.lifecycle == "Stopped") {
+        // A start that failed ends here too; then there is no mark, and Sync has told the reason.
+        if (file_exists(deps_.paths.started_mark()) || e.detail != "Failed") ended(e.detail);
+      } else {
+        publish(e.lifecycle, e.detail, "");
+      }
+      return;
+    case Kind::AgentConnected:
+      if (auto d = domain(0ms); d.ok())
+        if (auto list = d->interface_addresses(true); list.ok()) {
+          auto converted = agent_interfaces(*list);
+          std::lock_guard lock(mutex_);
+          agent_interfaces_ = std::move(converted);
+        }
+      return publish("", "AgentConnected", "");
+    case Kind::AgentDisconnected: return publish("", "AgentDisconnected", "");
+    case Kind::Reboot: return publish("", "Reboot", "");
+    case Kind::IoError: return publish("", "IOError", fmt::format("disk {}: {}", e.device, e.detail.empty() ? "I/O error" : e.detail));
+    case Kind::WatchdogFired: return publish("", "Watchdog", fmt::format("the guest's watchdog fired: {}", e.detail));
+    case Kind::ControlError: return publish("", "ControlError", "libvirt lost QEMU's monitor");
+  }
+}
+
+void Guest::publish(std::string lifecycle, std::string detail, std::string message) {
+  v1::DomainEvent event;
+  *event.mutable_state() = state(false);
+  event.set_lifecycle(std::move(lifecycle));
+  event.set_detail(std::move(detail));
+  event.set_message(std::move(message));
+  deps_.hub.publish(std::move(event));
+}
+
+void Guest::ended(const std::string& reason) {
+  {
+    std::lock_guard lock(mutex_);
+    if (exit_code_) return;
+    exit_code_ = exit_code_of(reason);
+    goodbye_by_ = std::chrono::steady_clock::now() + 10s;
+  }
+  if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
+  std::string message;
+  if (exit_code_of(reason) != 0) {
+    message = last_log_lines(deps_.paths.qemu_log(domain_name_));
+    log::error("the guest has ended: {}{}{}", reason, message.empty() ? "" : ": ", message);
+  }
+  publish("Stopped", reason, message);
+  finish_when_told();
+}
+
+// Whoever watches is to hear how the guest ended before the pod goes; nobody is waited for longer than 10 s.
+void Guest::finish_when_told() {
+  int code;
+  bool late;
+  {
+    std::lock_guard lock(mutex_);
+    code = exit_code_.value_or(0);
+    late = std::chrono::steady_clock::now() >= goodbye_by_;
+  }
+  if (deps_.hub.drained()) deps_.queue.post([this, code] { deps_.monitor.stopped(code); }, 200ms);
+  else if (late) deps_.monitor.stopped(code);
+  else deps_.queue.post([this] { finish_when_told(); }, 50ms);
+}
+
+Result<void> Guest::on_domain(std::function<Result<void>(libvirt::Domain&)> action) {
+  NV_TRY(libvirt::Domain d, domain());
+  return action(d);
+}
+
+Result<void> Guest::pause() {
+  return on_domain([](libvirt::Domain& d) -> Result<void> {
+    NV_TRY(libvirt::StateAndReason s, d.state());
+    if (libvirt::state_word(s.state) == "Paused") return {};
+    return d.suspend();
+  });
+}
+
+Result<void> Guest::unpause() {
+  return on_domain([](libvirt::Domain& d) -> Result<void> {
+    NV_TRY(libvirt::StateAndReason s, d.state());
+    if (libvirt::state_word(s.state) == "Running") return {};
+    return d.resume();
+  });
+}
+
+Result<void> Guest::reset() {
+  return on_domain([](libvirt::Domain& d) { return d.reset(); });
+}
+
+Result<void> Guest::soft_reboot() {
+  return on_domain([](libvirt::Domain& d) { return d.reboot(); });
+}
+
+Result<void> Guest::shut_down() {
+  std::lock_guard action(action_mutex_);
+  write_mark(deps_.paths.shutdown_mark(), "");
+  NV_TRY(libvirt::Domain d, domain());
+  NV_TRY(libvirt::StateAndReason s, d.state());
+  if (!s.active()) return {};
+  if (libvirt::state_word(s.state) == "Paused") NV_TRY_VOID(d.resume());  // a paused guest sees no button
+  NV_TRY_VOID(d.shutdown());
+  deps_.queue.post([this] {
+    publish("", "ShutdownRequested", "");
+    press_again();
+  });
+  return {};
+}
+
+// A guest that is still booting does not notice the first press.
+void Guest::press_again() {
+  deps_.queue.post([this] {
+    {
+      std::lock_guard lock(mutex_);
+      if (exit_code_) return;
+    }
+    if (auto d = domain(0ms); d.ok()) [[maybe_unused]] auto pressed = d->shutdown();
+    press_again();
+  }, 5s);
+}
+
+Result<void> Guest::kill() {
+  std::lock_guard action(action_mutex_);
+  write_mark(deps_.paths.shutdown_mark(), "");
+  auto d = domain();
+  if (!d.ok()) {
+    if (d.error().code == Code::NotFound) return {};
+    return d.error();
+  }
+  NV_TRY(libvirt::StateAndReason s, d->state());
+  if (!s.active()) return {};
+  auto destroyed = d->destroy();
+  if (!destroyed.ok())
+    if (auto again = d->state(); again.ok() && !again->active()) return {};
+  return destroyed;
+}
+
+Result<void> Guest::remove() {
+  std::lock_guard action(action_mutex_);
+  write_mark(deps_.paths.shutdown_mark(), "");
+  auto d = domain();
+  if (!d.ok() && d.error().code != Code::NotFound) return d.error();
+  if (d.ok()) {
+    NV_TRY(libvirt::StateAndReason s, d->state());
+    if (s.active()) return Error(Code::FailedPrecondition, "the guest still runs: shut it down or kill it first");
+    NV_TRY_VOID(d->undefine());
+  }
+  std::error_code ec;
+  for (const char* folder : {"disks", "empty", "cloud-init"}) fs::remove_all(deps_.paths.ephemeral / folder, ec);
+  deps_.queue.post([this] {
+    int code;
+    {
+      std::lock_guard lock(mutex_);
+      code = exit_code_.value_or(0);
+    }
+    deps_.monitor.stopped(code);
+  });
+  return {};
+}
+
+}  // namespace nodevirt::virt_launcher

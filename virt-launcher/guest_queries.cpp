@@ -1,0 +1,93 @@
+// What a Guest answers about itself.
+#include "pkg/libvirt/domain_state.hpp"
+#include "virt-launcher/guest.hpp"
+#include "virt-launcher/guest_state.hpp"
+
+namespace nodevirt::virt_launcher {
+
+using namespace std::chrono_literals;
+
+v1::DomainState Guest::state(bool with_xml) {
+  v1::DomainState out;
+  std::error_code ec;
+  out.set_shutdown_requested(std::filesystem::exists(deps_.paths.shutdown_mark(), ec));
+  out.set_state("NoState");
+  out.set_reason("Unknown");
+  auto d = domain(2s);
+  if (!d.ok()) return out;
+  auto s = d->state();
+  if (!s.ok()) return out;
+  out.set_present(true);
+  out.set_state(std::string(libvirt::state_word(s->state)));
+  out.set_reason(std::string(libvirt::reason_word(s->state, s->reason)));
+  out.set_uuid(d->uuid());
+  if (auto xml = d->xml(); xml.ok()) {
+    read_domain_xml(*xml, out);
+    if (with_xml) out.set_domain_xml(*xml);
+  }
+  if (s->active()) {
+    auto pid = read_file(deps_.paths.qemu_pid_file(domain_name_), 64);
+    out.set_qemu_pid(pid.ok() ? std::atoi(pid->c_str()) : 0);
+    add_interfaces(out);
+  }
+  return out;
+}
+
+void Guest::add_interfaces(v1::DomainState& out) {
+  std::lock_guard lock(mutex_);
+  for (auto& i : node_.interfaces()) {
+    v1::GuestInterface* g = out.add_interfaces();
+    g->set_name(i.name());
+    g->set_mac(i.mac());
+    if (!i.guest_ip().empty() && (adopted_ || (dhcp_ && dhcp_->acknowledged(i.name())))) {
+      g->add_ips(i.guest_ip());
+      g->set_source("dhcp");
+    }
+    if (!out.guest_agent()) continue;
+    for (auto& a : agent_interfaces_)
+      if (a.mac() == i.mac()) {
+        *g->mutable_ips() = a.ips();
+        g->set_source("guest-agent");
+      }
+  }
+}
+
+Result<v1::DomainStats> Guest::stats() {
+  NV_TRY(libvirt::Domain d, domain());
+  NV_TRY(libvirt::Parameters p, d.stats());
+  return to_stats(p);
+}
+
+Result<std::string> Guest::screenshot() {
+  NV_TRY(libvirt::Domain d, domain());
+  return d.screenshot();
+}
+
+Result<v1::GuestInfo> Guest::guest_info() {
+  NV_TRY(libvirt::Domain d, domain());
+  NV_TRY(std::string xml, d.xml());
+  v1::DomainState s;
+  read_domain_xml(xml, s);
+  if (!s.guest_agent())
+    return Error(Code::FailedPrecondition, "AgentNotConnected", "no guest agent is connected");
+  NV_TRY(libvirt::Parameters p, d.guest_info());
+  return to_guest_info(p);
+}
+
+std::pair<std::string, std::string> Guest::versions() {
+  auto c = session_.connection(0ms);
+  if (!c.ok()) return {};
+  auto text = [](Result<std::string> r) { return std::move(r).value_or(""); };
+  return {text((*c)->libvirt_version()), text((*c)->hypervisor_version())};
+}
+
+void Guest::bound_console_log() {
+  {
+    std::lock_guard lock(mutex_);
+    if (exit_code_) return;
+  }
+  bound_log(deps_.paths.console_log(), 1u << 20, 256u << 10);
+  deps_.queue.post([this] { bound_console_log(); }, 60s);
+}
+
+}  // namespace nodevirt::virt_launcher

@@ -1,0 +1,166 @@
+#include "virt-launcher/storage/volumes.hpp"
+
+#include <future>
+#include <sys/stat.h>
+
+#include "pkg/base/file.hpp"
+#include "virt-launcher/storage/cloud_init.hpp"
+#include "virt-launcher/storage/image.hpp"
+#include "virt-launcher/storage/qemu_img.hpp"
+
+namespace nodevirt::virt_launcher::storage {
+
+namespace fs = std::filesystem;
+using api::VolumeKind;
+using domain::DiskSource;
+
+namespace {
+
+// Names come from the API, where they are DNS labels; here they become file names.
+bool plain_name(const std::string& n) {
+  return !n.empty() && n.size() <= 253 && n.find('/') == std::string::npos && n[0] != '.';
+}
+
+bool is_block(const fs::path& p) {
+  struct stat st {};
+  return ::stat(p.c_str(), &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+Result<DiskSource> overlay_over(const std::string& name, const fs::path& base, const Paths& paths) {
+  NV_TRY(ImageInfo info, inspect_image(base));
+  fs::path overlay = paths.ephemeral / "disks" / (name + ".qcow2");
+  NV_TRY_VOID(create_overlay(overlay, base, info.format, info.virtual_size));
+  DiskSource s{name, overlay.string(), "qcow2"};
+  s.backing_path = base.string();
+  s.backing_format = info.format;
+  return s;
+}
+
+Result<DiskSource> existing(const std::string& name, const fs::path& path, bool readonly) {
+  NV_TRY(ImageInfo info, inspect_image(path));
+  return DiskSource{name, path.string(), info.format, is_block(path), readonly, direct_io_works(path)};
+}
+
+// The claim's size as virt-controller or virt-handler noted it in the instance's status.
+std::uint64_t claim_size(const Json& raw, const std::string& volume) {
+  const Json* list = find(raw, {"status", "volumeStatus"});
+  if (!list || !list->is_array()) return 0;
+  for (auto& v : *list)
+    if (string_at(v, {"name"}) == volume) {
+      auto q = api::Quantity::parse(string_at(v, {"persistentVolumeClaimInfo", "capacity", "storage"}, "0"));
+      return q.ok() && q->value() > 0 ? static_cast<std::uint64_t>(q->value()) : 0;
+    }
+  return 0;
+}
+
+Result<fs::path> claim_image(const std::string& name, const Json& raw, const Paths& paths) {
+  fs::path device = fs::path("/dev") / name;
+  if (is_block(device)) return device;
+  fs::path image = paths.disks / name / "disk.img";
+  std::error_code ec;
+  if (fs::exists(image, ec)) return image;
+  if (!fs::is_directory(image.parent_path(), ec))
+    return Error(Code::FailedPrecondition, "the claim is not mounted in the pod");
+  std::uint64_t size = claim_size(raw, name);
+  if (!size) return Error(Code::NotFound, "the claim holds no disk.img, and its size is not known");
+  // What a file system needs for itself.
+  NV_TRY_VOID(create_raw(image, size - size / 20));
+  return image;
+}
+
+Result<DiskSource> host_disk(const api::Volume& v, const Paths& paths) {
+  fs::path image = paths.disks / v.name / fs::path(v.host_disk.path).filename();
+  std::error_code ec;
+  if (!fs::exists(image, ec)) {
+    if (v.host_disk.type != "DiskOrCreate")
+      return Error(Code::NotFound, fmt::format("there is no disk at {} on this node", v.host_disk.path));
+    if (v.host_disk.capacity.value() <= 0)
+      return Error(Code::InvalidArgument, "hostDisk.capacity is needed to create the disk");
+    NV_TRY_VOID(create_raw(image, static_cast<std::uint64_t>(v.host_disk.capacity.value())));
+  }
+  return existing(v.name, image, false);
+}
+
+Result<DiskSource> cloud_init(const api::Instance& vmi, const api::Volume& v, const Paths& paths) {
+  NV_TRY(SeedData data, collect_seed(vmi, v, paths.secrets));
+  fs::path iso = paths.ephemeral / "cloud-init" / (v.name + ".iso");
+  NV_TRY_VOID(make_dirs(iso.parent_path(), 0700));
+  std::string label = v.kind == VolumeKind::cloudInitNoCloud ? "cidata" : "config-2";
+  NV_TRY_VOID(make_iso(iso, label, seed_files(vmi, v, data)));
+  return DiskSource{v.name, iso.string(), "raw", false, true, false};
+}
+
+Result<DiskSource> prepare(const api::Instance& vmi, const api::Volume& v, const Json& raw, const Paths& paths) {
+  if (!plain_name(v.name)) return Error(Code::InvalidArgument, "the name cannot be a file's name");
+  switch (v.kind) {
+    case VolumeKind::containerDisk: {
+      NV_TRY(fs::path base, find_container_disk(paths.container_disks / v.name, v.container_disk.path));
+      return overlay_over(v.name, base, paths);
+    }
+    case VolumeKind::ephemeral: {
+      NV_TRY(fs::path base, claim_image(v.name, raw, paths));
+      return overlay_over(v.name, base, paths);
+    }
+    case VolumeKind::persistentVolumeClaim: {
+      NV_TRY(fs::path image, claim_image(v.name, raw, paths));
+      return existing(v.name, image, v.claim.read_only);
+    }
+    case VolumeKind::hostDisk: return host_disk(v, paths);
+    case VolumeKind::cloudInitNoCloud:
+    case VolumeKind::cloudInitConfigDrive: return cloud_init(vmi, v, paths);
+    case VolumeKind::emptyDisk: {
+      if (v.empty_disk_capacity.value() <= 0) return Error(Code::InvalidArgument, "emptyDisk.capacity must be more than nothing");
+      fs::path image = paths.ephemeral / "empty" / (v.name + ".qcow2");
+      NV_TRY_VOID(create_qcow2(image, static_cast<std::uint64_t>(v.empty_disk_capacity.value())));
+      return DiskSource{v.name, image.string(), "qcow2"};
+    }
+    default: return Error(Code::Unimplemented, fmt::format("volumes of kind {} are not supported", to_string(v.kind)));
+  }
+}
+
+}  // namespace
+
+Result<fs::path> find_container_disk(const fs::path& root, const std::string& path) {
+  std::error_code ec;
+  if (!path.empty()) {
+    fs::path found = fs::weakly_canonical(root / fs::path(path).relative_path(), ec);
+    fs::path top = fs::weakly_canonical(root, ec);
+    if (ec || !found.string().starts_with(top.string() + "/"))
+      return Error(Code::InvalidArgument, fmt::format("the path {} leads out of the image", path));
+    if (!fs::is_regular_file(found, ec)) return Error(Code::NotFound, fmt::format("the image has no file {}", path));
+    return found;
+  }
+  fs::path folder = root / "disk", found;
+  if (!fs::is_directory(folder, ec)) return Error(Code::NotFound, "the image has no folder /disk; it is no container disk");
+  int files = 0, seen = 0;
+  for (fs::directory_iterator it(folder, ec), end; !ec && it != end && seen < 1000; it.increment(ec), ++seen) {
+    if (!fs::is_regular_file(it->symlink_status(ec))) continue;
+    ++files;
+    found = it->path();
+  }
+  if (files == 1) return found;
+  return Error(Code::InvalidArgument, files == 0 ? "the image's folder /disk holds no file"
+                                                 : "the image's folder /disk holds several files: name one in containerDisk.path");
+}
+
+Result<std::vector<DiskSource>> prepare_volumes(const api::Instance& vmi, const Json& raw, const Paths& paths) {
+  NV_TRY_VOID(make_dirs(paths.ephemeral / "disks"));
+  std::vector<std::pair<const api::Volume*, std::future<Result<DiskSource>>>> work;
+  for (auto& disk : vmi.spec.domain.devices.disks) {
+    const api::Volume* volume = vmi.volume(disk.name);
+    if (!volume) return Error(Code::InvalidArgument, "Invalid", fmt::format("disk {}: no volume has that name", disk.name));
+    auto task = [&vmi, volume, &raw, &paths]() -> Result<DiskSource> { return prepare(vmi, *volume, raw, paths); };
+    work.emplace_back(volume, std::async(std::launch::async, task));
+  }
+  std::vector<DiskSource> out;
+  std::optional<Error> failed;
+  for (auto& [volume, future] : work) {
+    auto source = future.get();
+    if (source.ok()) out.push_back(std::move(*source));
+    else if (!failed) failed = source.error().with_context("volume " + volume->name);
+  }
+  if (failed) return *std::move(failed);
+  return out;
+}
+
+}  // namespace nodevirt::virt_launcher::storage
