@@ -27,6 +27,9 @@ inline constexpr std::string_view kVmGenerationAnnotation = "kubevirt.io/vm-gene
 /// On nodes, by virt-handler: "IP:PORT" of its console server (mTLS).
 inline constexpr std::string_view kHandlerAddressAnnotation = "nodevirt.io/virt-handler-address";
 
+// Conditions
+inline constexpr std::string_view kUnpausedGate = "kubevirt.io/virtual-machine-unpaused";  ///< readiness gate of launcher pods
+
 // Devices on nodes
 inline constexpr std::string_view kKvmDevice = "devices.kubevirt.io/kvm";
 inline constexpr std::string_view kTunDevice = "devices.kubevirt.io/tun";
