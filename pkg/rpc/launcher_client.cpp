@@ -3,6 +3,7 @@
 #include <atomic>
 #include <deque>
 #include <mutex>
+#include <thread>
 
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/associated_executor.hpp>
@@ -29,21 +30,43 @@ std::string_view to_string(DomainCommand command) {
 
 namespace {
 
-// A completion that gRPC's thread fires and the coroutine's executor runs.
+// A completion that gRPC's thread fires and the coroutine's executor runs. Once it is posted, gRPC's thread
+// touches nothing of it any more.
 class Resume {
  public:
   template <class Handler>
-  explicit Resume(Handler handler) {
-    auto executor = asio::prefer(asio::get_associated_executor(handler), asio::execution::outstanding_work.tracked);
-    auto held = std::make_shared<Handler>(std::move(handler));
-    fire_ = [executor, held] { asio::post(executor, [held] { (*held)(); }); };
-  }
+  explicit Resume(Handler handler) : pending_(std::make_unique<Pending<Handler>>(std::move(handler))) {}
   void operator()() {
-    if (auto f = std::exchange(fire_, nullptr)) f();
+    if (auto p = std::exchange(pending_, nullptr)) {
+      auto* raw = p.get();
+      raw->fire(std::move(p));
+    }
   }
 
  private:
-  std::function<void()> fire_;
+  struct Base {
+    virtual ~Base() = default;
+    virtual void fire(std::unique_ptr<Base> self) = 0;
+  };
+  template <class Handler>
+  struct Pending final : Base {
+    using Tracked = decltype(asio::prefer(std::declval<asio::associated_executor_t<Handler>>(),
+                                          asio::execution::outstanding_work.tracked));
+    explicit Pending(Handler h)
+        : work(asio::prefer(asio::get_associated_executor(h), asio::execution::outstanding_work.tracked)),
+          handler(std::move(h)) {}
+    void fire(std::unique_ptr<Base> self) override {
+      auto executor = asio::get_associated_executor(handler);
+      asio::post(executor, [self = std::move(self)]() mutable {
+        Handler h = std::move(static_cast<Pending*>(self.get())->handler);
+        self.reset();
+        h();
+      });
+    }
+    Tracked work;
+    Handler handler;
+  };
+  std::unique_ptr<Base> pending_;
 };
 
 template <class Start>
@@ -97,7 +120,8 @@ class WatchReactor final : public grpc::ClientReadReactor<v1::DomainEvent> {
       wake = std::exchange(waiting_, nullptr);
     }
     if (wake) (*wake)();
-    auto keep = std::move(self_);  // the last use of this object by gRPC
+    // The context holds the channel, and the last channel joins gRPC's threads when it goes: never on one of them.
+    std::thread([keep = std::move(self_)] {}).detach();
   }
   /// True when there is something to take; else `resume` fires once there is.
   bool ready_or_wait(std::shared_ptr<Resume> resume) {
@@ -232,8 +256,10 @@ class GrpcLauncherClient final : public LauncherClient {
     call->context.set_deadline(Clock::now() + timeout);
     Async* async = stub_->async();
     auto begin = [call, async, start](std::shared_ptr<Resume> resume) {
-      std::function<void(grpc::Status)> done = [call, resume](grpc::Status s) {
-        call->status = std::move(s);
+      // Not an owner: the coroutine's frame is, and the context must not go on gRPC's thread (see OnDone).
+      auto* raw = call.get();
+      std::function<void(grpc::Status)> done = [raw, resume](grpc::Status s) {
+        raw->status = std::move(s);
         (*resume)();
       };
       start(async, &call->context, &call->request, &call->response, std::move(done));
