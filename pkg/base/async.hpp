@@ -2,7 +2,9 @@
 #pragma once
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <stop_token>
+#include <string>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
