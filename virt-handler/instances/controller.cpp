@@ -51,6 +51,7 @@ Observation InstanceController::Impl::observe(const InstanceObject& object, cons
   out.pod_ip6 = launcher->pod->ip6;
   out.connected = launcher->connected;
   if (!launcher->connected) out.unreachable_for = deps.clock.now() - launcher->unreachable_since;
+  if (launcher->absent_since) out.absent_for = deps.clock.now() - *launcher->absent_since;
   out.network = launcher->network;
   out.domain = launcher->domain ? &*launcher->domain : nullptr;
   out.domain_message = launcher->domain_message;
@@ -80,7 +81,7 @@ Awaitable<void> InstanceController::Impl::confirm_ended(const api::Instance& vmi
   if (!client || is_active(*launcher->domain)) co_return;
   launcher::v1::DomainRequest request = launcher->request();
   auto state = co_await client->get_domain(request);
-  if (state.ok()) launcher->domain = std::move(*state);
+  if (state.ok() && state->present()) launcher->domain = std::move(*state);
 }
 
 Awaitable<Result<bool>> InstanceController::Impl::pod_is_gone(std::string ns, std::string uid) {
@@ -140,7 +141,7 @@ Awaitable<Result<void>> InstanceController::Impl::apply(Step step, std::shared_p
     if (object->view->deleting()) send_events(*object, {{"Normal", "Deleted", "The guest was switched off."}});
     // How it ended is the launcher's to say; its stream may be a moment behind this answer.
     auto state = co_await client->get_domain(request);
-    if (state.ok()) launcher->domain = std::move(*state);
+    if (state.ok() && state->present()) launcher->domain = std::move(*state);
   }
   co_return Result<void>{};
 }

@@ -17,6 +17,21 @@ launcher::v1::DomainRequest Launcher::request() const {
   return out;
 }
 
+namespace {
+
+/// A guest that has stopped may be undefined already: how it ended then stands in the event alone.
+launcher::v1::DomainState told_state(const launcher::v1::DomainEvent& event) {
+  launcher::v1::DomainState state = event.state();
+  if (event.lifecycle() == "Stopped" && !state.present()) {
+    state.set_present(true);
+    state.set_state("Shutoff");
+    state.set_reason(event.detail());
+  }
+  return state;
+}
+
+}  // namespace
+
 struct Launchers::Impl : std::enable_shared_from_this<Impl> {
   explicit Impl(Deps d) : deps(std::move(d)) {}
 
@@ -89,7 +104,9 @@ Awaitable<void> Launchers::Impl::one_connection(std::shared_ptr<Launcher> launch
     if (!event.ok()) co_return;
     launcher->client = client;
     launcher->connected = true;
-    launcher->domain = event->state();
+    launcher->domain = told_state(*event);
+    if (launcher->domain->present()) launcher->absent_since.reset();
+    else if (!launcher->absent_since) launcher->absent_since = deps.clock.now();
     if (!event->message().empty()) launcher->domain_message = event->message();
     if (deps.told) deps.told(*launcher, *event);
     changed(*launcher);

@@ -20,6 +20,7 @@ struct Launcher {
   bool connected = false;                        ///< the stream is open and has told the state
   std::optional<launcher::v1::DomainState> domain;
   std::string domain_message;
+  std::optional<Clock::Time> absent_since;       ///< the launcher sees no domain: there is none, or libvirt is away
   Clock::Time unreachable_since{};
   NetworkState network = NetworkState::Pending;
   std::optional<Error> network_error;

@@ -55,7 +55,8 @@ PhaseOutcome next_phase(const StatusInput& in) {
   }
   if (seen.pod_phase == "Succeeded" || seen.pod_phase == "Failed") return phase_without_pod(in);
   if (seen.vmi->deleting() && old == "Scheduled" && seen.connected) return {"Succeeded", "", "stopped before the guest was started"};
-  if (seen.connected && domain && old == "Running") return {"Failed", "DomainGone", "the guest's process is gone"};
+  if (in.sync_error && in.sync_error->reason == "GuestEnded") return {"Failed", "DomainGone", "the guest has ended"};
+  if (seen.connected && domain && old == "Running" && seen.absent_for >= kUnreachableLimit) return {"Failed", "DomainGone", "the guest's process is gone"};
   if (!seen.connected && seen.unreachable_for >= kUnreachableLimit)
     return {"Failed", "LauncherUnresponsive", "the launcher does not answer"};
   return same;

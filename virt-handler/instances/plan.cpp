@@ -54,6 +54,9 @@ Plan plan(const Observation& seen) {
     if (seen.pod_deleting && !seen.domain->shutdown_requested()) return {Step::Shutdown, {}};
     return {};
   }
+  // libvirt may only be away for a moment: nothing is over because it shows nothing.
+  if (vmi.status.phase == "Running" && !seen.domain->present() && seen.absent_for < kUnreachableLimit)
+    return {Step::None, kUnreachableLimit - seen.absent_for};
   if (vmi.deleting() || seen.pod_deleting || vmi.status.phase == "Running" || has_ended(*seen.domain, false)) return {};
   switch (seen.network) {
     case NetworkState::Pending: return {};

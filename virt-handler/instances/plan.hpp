@@ -20,6 +20,7 @@ struct Observation {
   Clock::Duration unreachable_for{};                 ///< since the stream broke or the pod began to run
   NetworkState network = NetworkState::Pending;
   const launcher::v1::DomainState* domain = nullptr; ///< the last one told; null: never told
+  Clock::Duration absent_for{};                      ///< the launcher sees no domain since then
   std::string domain_message;                        ///< what went wrong with it
   Clock::WallTime now;
 };

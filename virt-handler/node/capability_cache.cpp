@@ -69,7 +69,7 @@ Result<void> fill(const CapabilityCacheOptions& options) {
     return errno_error(errno, "give the scratch folder to the launcher's user");
   auto done = check_output(probing_command(options, scratch.path(), emulator));
   if (!done.ok()) return done.error().with_context("probe QEMU's capabilities");
-  NV_TRY_VOID(copy_files(scratch.path() / "libvirt/qemu/capabilities", options.dir));
+  NV_TRY_VOID(copy_files(scratch.path() / "libvirt/qemu/cache/capabilities", options.dir));
   return write_file_atomic(kept, dump_json(key));
 }
 

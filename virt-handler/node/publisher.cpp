@@ -44,7 +44,8 @@ Json node_status_patch() {
 }
 
 bool node_lacks(const Json& node, const NodeFacts& facts) {
-  for (const auto& [key, value] : labels_of(facts).items())
+  const Json labels = labels_of(facts);
+  for (const auto& [key, value] : labels.items())
     if (string_at(node, {"metadata", "labels", key}) != value) return true;
   if (string_at(node, {"metadata", "annotations", api::kHandlerAddressAnnotation}) != facts.address) return true;
   for (std::string_view device : kDevices)
