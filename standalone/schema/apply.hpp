@@ -18,6 +18,9 @@ struct Writer {
   std::string api_version;   ///< of the request: "v1", "kubevirt.io/v1"
   std::string subresource;   ///< "status", "scale" or empty
   Clock::WallTime now{};
+  /// Top-level fields that this endpoint does not write ("status" of the main resource where there is a
+  /// status subresource; "spec" and so on of that one): never owned through it. The caller puts them back.
+  std::vector<std::string> ignored{};
 };
 
 /// The result of applying `config` (which names no managedFields) to `live` (nullptr: it does not
@@ -30,7 +33,7 @@ struct Writer {
 Result<Json> apply_patch(const Json* live, const Json& config, const Writer& writer, bool force,
                          const Validator* schema);
 
-/// managedFields of `updated` after an ordinary write (create: `old` is nullptr). What differs from `old`
+/// Sets managedFields of `updated` after an ordinary write (create: `old` is nullptr). What differs from `old`
 /// becomes the writer's (operation Update); what disappeared is taken from all; a field set by two stays
 /// theirs only where the value is unchanged. The client's own managedFields are: taken when they are well
 /// formed, old's when absent, and cleared when it sets [] (or [{}]). Never fails: malformed ones count as absent.
@@ -41,7 +44,7 @@ void track_update(const Json* old, Json& updated, const Writer& writer, const Va
 /// After admission or defaulting changed the result of apply_patch: what vanished is disowned.
 void track_apply_result(const Json& applied, Json& final, const Validator* schema);
 
-/// Whether two objects are equal but for managedFields (of any time) and resourceVersion: then a write
+/// Whether two objects are equal but for resourceVersion and the times in managedFields: then a write
 /// need not happen.
 bool equal_ignoring_managed_fields(const Json& a, const Json& b);
 

@@ -83,7 +83,11 @@ Json scalar(std::string_view name) {
   else if (name == "time" || name == "microtime") set("string", "date-time");
   else if (name == "quantity") set("string", "quantity");
   else if (name == "intstr") set("string", "int-or-string");
-  else if (name == "raw") { set("object", ""); s["x-kubernetes-preserve-unknown-fields"] = true; }
+  else if (name == "raw") {
+    set("object", "");
+    s["x-kubernetes-preserve-unknown-fields"] = true;
+    s["x-kubernetes-map-type"] = "atomic";
+  }
   else if (name == "any") s["x-kubernetes-preserve-unknown-fields"] = true;
   return s;
 }

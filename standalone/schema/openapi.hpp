@@ -2,6 +2,7 @@
 // and /openapi/v2 (JSON and gnostic's protobuf). Documents are built when asked for and kept only while
 // somebody holds them; the small index is kept. Not thread-safe: one strand.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,6 +26,10 @@ struct ApiKind {
   };
   std::vector<Subresource> subresources;
   std::shared_ptr<const Json> schema;
+  /// Instead of `schema`, for a server that does not keep it decoded: called when a document is built.
+  /// `schema_hash` must then change whenever the schema does (the CRD's uid and generation).
+  std::function<std::shared_ptr<const Json>()> load_schema;
+  std::string schema_hash;
 };
 
 class OpenApi {
