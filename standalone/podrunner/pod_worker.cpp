@@ -333,9 +333,11 @@ Awaitable<void> PodWorker::end_container() {
     }
     term_sent_ = true;
     term_started_ = now_at;
-    // Time that passed before a restart of ours counts.
-    if (auto at = parse_time(pod_.deletion_timestamp); at.ok() && pod_.deletion_grace)
-      term_started_ = std::min(now_at, now_at + std::chrono::duration_cast<Clock::Duration>(*at - deps_.clock.wall()) - std::chrono::seconds(*pod_.deletion_grace));
+    // Time that passed before a restart of ours counts; the timestamp has lost up to a second of it.
+    if (auto at = parse_time(pod_.deletion_timestamp); at.ok() && pod_.deletion_grace) {
+      const auto until = std::chrono::duration_cast<Clock::Duration>(*at - deps_.clock.wall()) + std::chrono::seconds(1);
+      term_started_ = std::min(now_at, now_at + until - std::chrono::seconds(*pod_.deletion_grace));
+    }
     probes_.request_stop();
     if (grace > 0 && status.init > 0) {
       event("Normal", "Killing", "Stopping container " + container().name);

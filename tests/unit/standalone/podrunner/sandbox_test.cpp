@@ -1,0 +1,291 @@
+// A real sandbox around a tiny program. Needs root, bubblewrap and the CNI plugins.
+#include <catch2/catch.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "pkg/base/file.hpp"
+#include "pkg/base/id.hpp"
+#include "pkg/base/process.hpp"
+#include "standalone/podrunner/network_namespace.hpp"
+#include "standalone/podrunner/pod_runner.hpp"
+#include "standalone/podrunner/pod_start.hpp"
+#include "standalone/podrunner/sandbox.hpp"
+#include "tests/support/memory_api.hpp"
+
+using namespace nodevirt;
+using namespace nodevirt::podrunner;
+namespace fs = std::filesystem;
+namespace res = k8s::resources;
+
+namespace {
+
+std::string missing() {
+  if (::geteuid() != 0) return "needs root";
+  for (const auto* path : {"/usr/bin/bwrap", "/usr/lib/cni/bridge", "/usr/lib/cni/host-local"})
+    if (!fs::exists(path)) return std::string("needs ") + path;
+  Fd probe(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  bool allowed = false;
+  std::thread([&] { allowed = ::unshare(CLONE_NEWNET) == 0; }).join();
+  return allowed ? "" : "needs the right to make network namespaces";
+}
+
+/// A node on its own: a folder, a network namespace that this thread enters, an API in memory.
+struct Node {
+  explicit Node(std::shared_ptr<testing::MemoryApi> shared = nullptr) : api(shared ? shared : std::make_shared<testing::MemoryApi>()) {
+    options.node_name = "n" + random_suffix(6);
+    options.node_ip = "127.0.0.1";
+    options.data_dir = dir.path() / "data";
+    options.run_dir = dir.path() / "run";
+    options.program_dir = dir.path() / "bin";
+    options.launcher_image = "launcher:1";
+    options.launcher_uid = options.launcher_gid = 10107;
+    options.cni.pod_cidr = "10.203.0.0/24";
+    options.cni.bridge = "nvt0";
+    options.cgroups = false;
+    fs::create_directories(options.program_dir);
+    fs::permissions(dir.path(), fs::perms(0711));
+    before.reset(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    REQUIRE(::unshare(CLONE_NEWNET) == 0);
+    start();
+  }
+  ~Node() {
+    stop_runner();
+    // What a failed test left: pods of this node, found by their folders.
+    std::error_code ec;
+    for (auto it = fs::directory_iterator(options.netns_dir(), ec); !ec && it != fs::directory_iterator(); it.increment(ec)) {
+      kill_sandbox(it->path().string(), 100);
+      (void)remove_network_namespace(it->path());
+    }
+    (void)unmount_below(dir.path());
+    ::setns(before.get(), CLONE_NEWNET);
+  }
+  void start() {
+    stop = StopSource();
+    runner = std::make_unique<PodRunner>(client::Client(api), system_clock(), options);
+    ended = false;
+    auto run = [](PodRunner* r, StopToken token, bool* done) -> Awaitable<void> {
+      co_await r->run(token);
+      *done = true;
+    };
+    spawn(io.get_executor(), run(runner.get(), stop.get_token(), &ended), "runner");
+  }
+  /// As if it were killed: nothing of it goes on, its pods do.
+  void stop_runner() {
+    stop.request_stop();
+    until([&] { return ended; });
+    io.run_for(std::chrono::milliseconds(50));
+    runner.reset();
+  }
+  bool until(std::function<bool()> condition, std::chrono::seconds limit = std::chrono::seconds(20)) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      io.restart();
+      io.run_one_for(std::chrono::milliseconds(20));
+    }
+    return true;
+  }
+  Json pod(const std::string& name, const std::string& script) {
+    Json p = Json::parse(R"({"metadata":{"namespace":"default"},"spec":{"restartPolicy":"Never","terminationGracePeriodSeconds":5,
+      "containers":[{"name":"compute","image":"launcher:1","command":["/bin/sh","-c"],
+        "volumeMounts":[{"name":"sockets","mountPath":"/var/run/kubevirt/sockets"},{"name":"conf","mountPath":"/conf"}],
+        "env":[{"name":"POD_IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}}],
+        "resources":{"requests":{"cpu":"100m","memory":"64Mi"}}}],
+      "volumes":[{"name":"sockets","emptyDir":{}},{"name":"conf","configMap":{"name":"conf"}}]},"status":{"phase":"Pending"}})");
+    p["metadata"]["name"] = name;
+    p["spec"]["nodeName"] = options.node_name;
+    p["spec"]["containers"][0]["args"] = Json::array({script});
+    return api->put(res::kPods, p);
+  }
+  std::string phase(const std::string& name) const {
+    const Json* p = api->get(res::kPods, "default", name);
+    return p ? string_at(*p, {"status", "phase"}) : "gone";
+  }
+  const Json& object(const std::string& name) const {
+    const Json* p = api->get(res::kPods, "default", name);
+    REQUIRE(p);
+    return *p;
+  }
+  std::string log(const Json& p) const {
+    auto text = nodevirt::read_file(options.pods_dir() / string_at(p, {"metadata", "uid"}) / "containers/compute/log");
+    return text.ok() ? *text : "";
+  }
+  void remove(const std::string& name, int grace) {
+    Json p = object(name);
+    p["metadata"]["deletionTimestamp"] = format_time(system_clock().wall() + std::chrono::seconds(grace));
+    p["metadata"]["deletionGracePeriodSeconds"] = grace;
+    api->put(res::kPods, p);
+  }
+
+  TempDir dir{"nvpod"};
+  Fd before;
+  boost::asio::io_context io;
+  std::shared_ptr<testing::MemoryApi> api;
+  Options options;
+  StopSource stop;
+  bool ended = true;
+  std::unique_ptr<PodRunner> runner;
+};
+
+std::string condition(const Json& pod, const std::string& type) {
+  for (const auto& c : pod["status"]["conditions"])
+    if (string_at(c, {"type"}) == type) return string_at(c, {"status"});
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("a pod runs in its sandbox, ends, and leaves nothing") {
+  if (const auto why = missing(); !why.empty()) {
+    WARN("skipped: " + why);
+    return;
+  }
+  Node node;
+  node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{"key":"value"}})"));
+  const Json made = node.pod("ends", "id -u; cat /proc/1/comm; grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; cat /conf/key; echo; "
+                                     "echo $POD_IP; hostname; touch /var/run/kubevirt/sockets/x && echo writable; mount -t tmpfs none /tmp || echo nomount; "
+                                     "unshare -U true || echo nouserns; cat /sys/class/net/*/operstate; ls /; echo bye >/dev/termination-log; exit 3");
+  REQUIRE(node.until([&] { return node.phase("ends") == "Failed"; }));
+  const Json pod = node.object("ends");
+  const std::string log = node.log(made);
+  INFO(log << "\n" << pod["status"].dump(1));
+  CHECK(log.find("10107\nsh\n") != std::string::npos);
+  CHECK(log.find("CapEff:\t0000000000000000") != std::string::npos);
+  CHECK(log.find("CapBnd:\t0000000000000000") != std::string::npos);
+  CHECK(log.find("NoNewPrivs:\t1") != std::string::npos);
+  CHECK(log.find("Seccomp:\t2") != std::string::npos);
+  CHECK(log.find("value\n" + string_at(pod, {"status", "podIP"}) + "\nends\nwritable\n") != std::string::npos);
+  CHECK(log.find("nomount") != std::string::npos);
+  CHECK(log.find("nouserns") != std::string::npos);
+  CHECK(string_at(pod, {"status", "podIP"}).starts_with("10.203.0."));
+  const Json& terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"];
+  CHECK(terminated["exitCode"] == 3);
+  CHECK(terminated["message"] == "bye\n");
+  CHECK(condition(pod, "Ready") == "False");
+  // Its network is given back at once, its folder with its object.
+  CHECK(fs::is_empty(node.options.netns_dir()));
+  node.remove("ends", 0);
+  CHECK(node.until([&] { return node.phase("ends") == "gone"; }));
+  CHECK(fs::is_empty(node.options.pods_dir()));
+}
+
+TEST_CASE("a pod survives the runner, is taken over, and is gone before its object is") {
+  if (const auto why = missing(); !why.empty()) {
+    WARN("skipped: " + why);
+    return;
+  }
+  Node node;
+  node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
+  const Json made = node.pod("stays", "trap 'echo term; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+  const auto begin = std::chrono::steady_clock::now();
+  REQUIRE(node.until([&] { return node.phase("stays") == "Running"; }));
+  WARN("bound to Running: " << std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count() << " ms (with the start of the runner)");
+  const auto netns = (node.options.netns_dir() / string_at(made, {"metadata", "uid"})).string();
+  REQUIRE(node.until([&] { return node.log(made).find("up") != std::string::npos; }));
+  const auto first = find_sandbox(netns);
+  REQUIRE(first.init > 0);
+  REQUIRE(first.shim > 0);
+  CHECK(condition(node.object("stays"), "Ready") == "True");
+
+  SECTION("killed and started again, the runner ends it in order") {
+    node.stop_runner();
+    CHECK(find_sandbox(netns).init == first.init);
+    node.start();
+    node.until([] { return false; }, std::chrono::seconds(1));
+    CHECK(node.phase("stays") == "Running");
+    CHECK(find_sandbox(netns).init == first.init);
+    bool alive_at_delete = false;
+    node.api->fault = [&](const net::Request& r) -> std::optional<Error> {
+      if (r.method == "DELETE") alive_at_delete = find_sandbox(netns).alive();
+      return std::nullopt;
+    };
+    node.remove("stays", 5);
+    REQUIRE(node.until([&] { return node.phase("stays") == "gone"; }));
+    CHECK_FALSE(alive_at_delete);
+    CHECK(fs::is_empty(node.options.pods_dir()));
+    CHECK(fs::is_empty(node.options.netns_dir()));
+  }
+  SECTION("without bwrap's outer process it goes on, and its end is still noticed") {
+    ::kill(first.shim, SIGKILL);
+    node.until([] { return false; }, std::chrono::seconds(1));
+    CHECK(node.phase("stays") == "Running");
+    ::kill(first.init, SIGKILL);
+    REQUIRE(node.until([&] { return node.phase("stays") == "Failed"; }));
+  }
+  SECTION("its object gone, it is ended without grace") {
+    node.api->erase(res::kPods, "default", "stays");
+    REQUIRE(node.until([&] { return fs::is_empty(node.options.pods_dir()); }));
+    CHECK_FALSE(find_sandbox(netns).alive());
+  }
+  SECTION("its object gone while no runner was there, the next one ends it") {
+    node.stop_runner();
+    node.api->erase(res::kPods, "default", "stays");
+    node.start();
+    REQUIRE(node.until([&] { return fs::is_empty(node.options.pods_dir()); }));
+    CHECK_FALSE(find_sandbox(netns).alive());
+    CHECK(::kill(first.init, 0) != 0);
+  }
+  SECTION("what ended while no runner was there is told by the next one") {
+    node.stop_runner();
+    ::kill(first.init, SIGTERM);
+    for (int i = 0; i < 200 && find_sandbox(netns).alive(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    node.start();
+    REQUIRE(node.until([&] { return node.phase("stays") == "Succeeded"; }));
+  }
+}
+
+TEST_CASE("a pod that ignores SIGTERM is killed when its grace is over") {
+  if (const auto why = missing(); !why.empty()) {
+    WARN("skipped: " + why);
+    return;
+  }
+  Node node;
+  node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
+  node.pod("deaf", "trap '' TERM; while :; do sleep 0.05; done");
+  REQUIRE(node.until([&] { return node.phase("deaf") == "Running"; }));
+  node.remove("deaf", 1);
+  REQUIRE(node.until([&] { return node.phase("deaf") == "gone"; }));
+}
+
+TEST_CASE("what cannot run says why") {
+  if (const auto why = missing(); !why.empty()) {
+    WARN("skipped: " + why);
+    return;
+  }
+  Node node;
+  Json other = node.pod("other", "true");
+  other["spec"]["containers"][0]["image"] = "nginx";
+  other["metadata"]["name"] = "nginx";
+  other["metadata"].erase("uid");
+  node.api->put(res::kPods, other);
+  REQUIRE(node.until([&] { return node.phase("nginx") == "Failed"; }));
+  CHECK(string_at(node.object("nginx"), {"status", "reason"}) == "UnsupportedImage");
+  // The ConfigMap is missing: the pod waits, says so, and goes on once it is there.
+  REQUIRE(node.until([&] { return string_at(node.object("other"), {"status", "containerStatuses", "0"}).empty() && node.object("other")["status"].contains("containerStatuses"); }));
+  CHECK(string_at(node.object("other")["status"]["containerStatuses"][0], {"state", "waiting", "message"}).find("\"conf\" not found") != std::string::npos);
+  node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
+  REQUIRE(node.until([&] { return node.phase("other") == "Succeeded"; }));
+}
+
+TEST_CASE("the node is registered") {
+  if (const auto why = missing(); !why.empty()) {
+    WARN("skipped: " + why);
+    return;
+  }
+  Node node;
+  const auto& name = node.options.node_name;
+  REQUIRE(node.until([&] { return node.api->get(res::kLeases, "kube-node-lease", name) != nullptr; }));
+  const Json* object = node.api->get(res::kNodes, "", name);
+  REQUIRE(object);
+  CHECK(condition(*object, "Ready") == "True");
+  CHECK(string_at(*object, {"metadata", "labels", "kubernetes.io/hostname"}) == name);
+  CHECK(string_at(*object, {"status", "allocatable", "pods"}) == "110");
+}
