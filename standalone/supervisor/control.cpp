@@ -87,7 +87,7 @@ Result<Fd> take_lock(const DataDir& data) {
   ssize_t n = pread(fd.get(), pid, sizeof pid - 1, 0);
   std::string who = n > 0 ? std::string(pid, static_cast<std::size_t>(n)) : "?";
   while (!who.empty() && who.back() == '\n') who.pop_back();
-  return Error{Code::AlreadyExists, fmt::format("{} is in use: nodevirt runs there already (pid {}); `nodevirt status` shows it, "
+  return Error{Code::AlreadyExists, "Running", fmt::format("{} is in use: nodevirt runs there already (pid {}); `nodevirt status` shows it, "
                                                 "`nodevirt down` stops it, --data-dir names another place", data.root.string(), who)};
 }
 

@@ -14,6 +14,17 @@ fs::path from_environment(const char* name) {
 /// A build folder keeps the launcher's programs apart; pods want them side by side.
 bool has_launcher(const fs::path& dir) { return fs::exists(dir / "virt-launcher") && !fs::is_directory(dir / "virt-launcher"); }
 
+/// The one that was installed for the purpose, or the machine's own.
+fs::path probe_kernel(const fs::path& share) {
+  if (fs::path given = from_environment("NODEVIRT_PROBE_KERNEL"); !given.empty()) return given;
+  if (fs::exists(share / "kvm-probe/vmlinuz")) return share / "kvm-probe/vmlinuz";
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator("/boot", error))
+    if (entry.path().filename().string().starts_with("vmlinuz-") && entry.path().filename().string().ends_with("amd64")) found.push_back(entry.path());
+  return found.empty() ? fs::path() : *std::max_element(found.begin(), found.end());
+}
+
 }  // namespace
 
 Result<Installation> find_installation() {
@@ -38,6 +49,7 @@ Result<Installation> find_installation() {
   if (in.share.empty())
     return Error{Code::FailedPrecondition, fmt::format("the folder manifests was not found in {}; is the installation complete? "
                                                        "(NODEVIRT_SHARE_DIR names another place)", (prefix / "share/nodevirt").string())};
+  in.probe_kernel = probe_kernel(in.share);
   return in;
 }
 

@@ -14,6 +14,7 @@ struct Installation {
   std::filesystem::path self;       ///< this binary
   std::filesystem::path programs;   ///< holds virt-launcher and virt-launcher-monitor; bound into launcher pods
   std::filesystem::path share;      ///< holds manifests/
+  std::filesystem::path probe_kernel;   ///< boots when KVM works; empty: there is none, and KVM is not used
 };
 
 /// $NODEVIRT_PROGRAM_DIR and $NODEVIRT_SHARE_DIR; else PREFIX/lib/nodevirt and PREFIX/share/nodevirt when this

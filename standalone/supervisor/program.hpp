@@ -40,6 +40,9 @@ struct LinkedPrograms {
 /// In the order of their start. Pure.
 std::vector<Program> programs_of(const ProgramContext& context, const LinkedPrograms& linked);
 
+/// Where an instance keeps what must not outlive the machine's uptime: pods' network namespaces.
+std::string run_dir_of(const std::string& hash);
+
 /// How long to wait before the n-th start in a row that did not last (n from 1): 0, 100 ms, 200 ms ... 30 s.
 std::chrono::milliseconds restart_delay(int failures);
 

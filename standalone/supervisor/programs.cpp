@@ -27,7 +27,7 @@ Program apiserver(const ProgramContext& c) {
   add(p.args, "proxy-client-key", pki(c, "front-proxy.key"));
   add(p.args, "service-account-key", pki(c, "sa.key"));
   add(p.args, "service-cidr", c.instance.ranges.services.to_string());
-  add(p.args, "manifests", (c.installation.share / "manifests").string());
+  for (const char* folder : {"crds", "rbac", "one-machine"}) add(p.args, "manifests", (c.installation.share / "manifests" / folder).string());
   add(p.args, "resolve-service", fmt::format("kubevirt/virt-api=127.0.0.1:{}", c.virt_api_port));
   add(p.args, "volumes-dir", (c.data.root / "volumes").string());
   return p;
@@ -49,6 +49,7 @@ Program virt_controller(const ProgramContext& c) {
   add(p.args, "kubeconfig", pki(c, "virt-controller.kubeconfig"));
   add(p.args, "launcher-image", c.launcher_image);
   add(p.args, "launcher-uid", std::to_string(c.users.launcher.uid));
+  add(p.args, "capability-cache-dir", (c.data.root / "qemu-capabilities").string());
   add(p.args, "listen-fd", std::to_string(kFirst));
   p.descriptors = {c.virt_controller_listener};
   return p;
@@ -65,8 +66,13 @@ Program node(const ProgramContext& c, const nodes::Topology& t, std::size_t i) {
   add(p.args, "pod-cidr", n.pods.to_string());
   add(p.args, "cluster-pod-cidr", t.pods_range.to_string());
   add(p.args, "dns-address", t.dns_address);
+  add(p.args, "service-cidr", t.services_range.to_string());
   add(p.args, "node-count", std::to_string(t.nodes.size()));
+  add(p.args, "launcher-image", c.launcher_image);
   add(p.args, "launcher-uid", std::to_string(c.users.launcher.uid));
+  add(p.args, "launcher-gid", std::to_string(c.users.launcher.gid));
+  add(p.args, "log-gid", std::to_string(c.users.control.gid));
+  add(p.args, "run-dir", run_dir_of(t.hash));
   // Every node asks the host's resolvers through the host's namespace; the first one also keeps the host's rules.
   add(p.args, "host-netns-fd", std::to_string(kFirst));
   p.descriptors = {c.host_netns};
@@ -94,10 +100,13 @@ Program virt_handler(const ProgramContext& c, const nodes::Topology& t, std::siz
   add(p.args, "tls-key", pki(c, "virt-handler-" + n.name + ".key"));
   add(p.args, "client-ca", pki(c, "ca.crt"));
   add(p.args, "agent-socket", state + "/agent.sock");
+  if (!c.installation.probe_kernel.empty()) add(p.args, "kvm-probe-kernel", c.installation.probe_kernel.string());
   return p;
 }
 
 }  // namespace
+
+std::string run_dir_of(const std::string& hash) { return "/run/nodevirt/" + hash; }
 
 std::vector<Program> programs_of(const ProgramContext& c, const LinkedPrograms& linked) {
   std::vector<Program> all;

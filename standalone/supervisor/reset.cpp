@@ -20,25 +20,26 @@ bool confirmed(const DataDir& data, bool keep_images) {
   return std::getline(std::cin, line) && line == "yes";
 }
 
-Result<void> unmount_all(const DataDir& data) {
+Result<void> unmount_all(const std::string& folder) {
   for (int round = 0; round < 3; ++round) {
     NV_TRY(std::string info, read_file("/proc/self/mountinfo", 16 << 20));
-    auto mounts = mounts_under(info, data.root.string());
+    auto mounts = mounts_under(info, folder);
     if (mounts.empty()) return {};
     for (const std::string& m : mounts)
       if (umount2(m.c_str(), UMOUNT_NOFOLLOW) != 0 && umount2(m.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT)
         return errno_error(errno, "unmount " + m);
   }
   // Removing files through a mount would remove somebody else's.
-  return Error{Code::FailedPrecondition, "there are still mounts under " + data.root.string()};
+  return Error{Code::FailedPrecondition, "there are still mounts under " + folder};
 }
 
-Result<void> remove_state(const DataDir& data, bool keep_images) {
-  NV_TRY_VOID(unmount_all(data));
+Result<void> remove_state(const DataDir& data, const std::string& run_dir, bool keep_images) {
+  NV_TRY_VOID(unmount_all(data.root.string()));
+  NV_TRY_VOID(unmount_all(run_dir));
   std::error_code error;
   // instance.json goes last: what an interrupted reset leaves can be reset again.
   std::vector<fs::path> parts{data.root / "nodes", data.root / "apiserver", data.root / "volumes", data.root / "qemu-capabilities", data.pki(),
-                              data.kubeconfig(), data.log(), data.control()};
+                              data.kubeconfig(), data.log(), data.control(), run_dir};
   if (!keep_images) parts.push_back(data.root / "images");
   parts.push_back(data.instance());
   parts.push_back(data.run());
@@ -83,7 +84,8 @@ int reset(std::vector<std::string> args) {
   }
   if (instance.ok())
     if (auto gone = nodes::tear_down(instance->whole_topology()); !gone.ok()) return complain(gone.error());
-  if (auto removed = remove_state(data, keep_images); !removed.ok()) return complain(removed.error());
+  if (auto removed = remove_state(data, run_dir_of(instance.ok() ? instance->hash : nodes::instance_hash(data.root.string())), keep_images);
+      !removed.ok()) return complain(removed.error());
   std::cout << "[ok] removed the state in " << data.root.string() << "\n";
   return 0;
 }

@@ -211,6 +211,17 @@ void clear_traces(Prepared& p) {
   fs::remove(data.root, ignored);   // only when empty
 }
 
+/// `up --detach` may be said again: what is asked for is there.
+bool runs_as_asked(const Prepared& p, const UpOptions& o) {
+  auto instance = load_instance(p.context.data);
+  if (!instance.ok() || (!o.listen.empty() && o.listen != instance->listen) || (o.nodes > 0 && o.nodes != instance->nodes)) return false;
+  auto answer = ask_control(p.context.data, "status");
+  if (!answer.ok() || bool_at(*answer, {"stopping"})) return false;
+  say(fmt::format("[ok] runs already (pid {}), {}\n  export KUBECONFIG={}", int_at(*answer, {"pid"}), string_at(*answer, {"server"}),
+                  p.context.data.kubeconfig().string()));
+  return true;
+}
+
 /// Why waiting is of no use: the supervisor is gone, or a program ends again and again.
 std::string hopeless(const DataDir& data) {
   auto answer = ask_control(data, "status", std::chrono::seconds(2));
@@ -330,6 +341,7 @@ int up(std::vector<std::string> args, const LinkedPrograms& linked) {
   log::init("supervisor");
   Prepared p;
   if (auto prepared = prepare(p, o, linked); !prepared.ok()) {
+    if (o.detach && prepared.error().reason == "Running" && runs_as_asked(p, o)) return 0;
     clear_traces(p);
     return complain(prepared.error());
   }
