@@ -1,0 +1,5 @@
+#include "virt-controller/app.hpp"
+
+int main(int argc, char** argv) {
+  return nodevirt::virt_controller::run(std::vector<std::string>(argv + 1, argv + argc));
+}

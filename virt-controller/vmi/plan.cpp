@@ -1,0 +1,50 @@
+#include "virt-controller/vmi/plan.hpp"
+
+namespace nodevirt::virt_controller::vmi {
+
+namespace {
+
+// Pods of an instance that needs them no more: delete them, then let the instance go.
+Plan wind_up(const Observation& seen) {
+  for (const auto& pod : seen.pods)
+    if (!pod->deleting()) return {Step::DeletePods, {}};
+  if (!seen.pods.empty()) return {};  // their end wakes us
+  if (seen.deleting && seen.finalized) return {Step::RemoveFinalizer, {}};
+  return {};
+}
+
+}  // namespace
+
+PodInformer::Ptr Observation::pod() const {
+  PodInformer::Ptr best;
+  for (const auto& p : pods)
+    if (!best || (best->ended() && !p->ended())) best = p;
+  return best;
+}
+
+Plan plan(const Observation& seen) {
+  if (seen.final()) return wind_up(seen);
+  if (seen.handed_over()) {
+    // The guest is virt-handler's. Only when its pod is gone or has ended without a word do we step in.
+    auto pod = seen.pod();
+    if (pod && !pod->ended()) return {};
+    if (!pod) return {Step::ConfirmPodGone, kHandlerSilence};
+    return {Step::None, kHandlerSilence};
+  }
+  if (seen.deleting) {
+    // Never handed over: no domain was ever started.
+    if (seen.pod_pending && seen.pods.empty()) return {Step::ConfirmPodGone, std::chrono::seconds(1)};
+    return wind_up(seen);
+  }
+  if (seen.phase.empty() || !seen.finalized) return {Step::Initialize, {}};
+  if (!seen.pods.empty()) return {};
+  if (seen.phase == "Pending") {
+    if (!seen.missing_claim.empty()) return {};  // the claim's appearance wakes us
+    if (seen.pod_pending) return {};
+    return {Step::CreatePod, {}};
+  }
+  if (seen.phase == "Scheduling" && !seen.pod_pending) return {Step::ConfirmPodGone, {}};
+  return {};
+}
+
+}  // namespace nodevirt::virt_controller::vmi

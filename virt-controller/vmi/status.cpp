@@ -1,0 +1,145 @@
+#include "virt-controller/vmi/status.hpp"
+
+#include "api/names.hpp"
+#include "virt-controller/status_patch.hpp"
+
+namespace nodevirt::virt_controller::vmi {
+
+namespace {
+
+// Reasons of Synchronized=False that are ours; others are virt-handler's.
+bool is_our_reason(const std::string& reason) {
+  return reason == "FailedPvcNotFound" || reason == "FailedCreate" || reason == "ErrImagePull" || reason == "ImagePullBackOff" ||
+         reason == "PodWaiting" || reason == "FailedMount";
+}
+
+struct Writer {
+  const StatusInput& in;
+  StatusOutcome out;
+  const Observation& seen = in.seen;
+  PodInformer::Ptr pod = in.seen.pod();
+
+  Json& conditions() { return out.status["conditions"]; }
+
+  void fail(const char* reason, std::string message) {
+    enter_phase(out.status, "Failed", in.now);
+    out.status["reason"] = reason;
+    out.events.push_back({"Warning", "Stopped", "The VirtualMachineInstance failed: " + message});
+  }
+
+  void phase() {
+    if (seen.final()) return;
+    if (seen.handed_over()) return after_hand_over();
+    if (seen.phase.empty()) enter_phase(out.status, "Pending", in.now);
+    if (seen.deleting) return;
+    if (pod && pod->ended()) return fail("PodFailed", pod_end());
+    if (in.pod_confirmed_gone && seen.phase == "Scheduling") return fail("PodGone", "its launcher pod was deleted before the guest was started");
+    if (!pod && !seen.pod_pending) return;
+    if (seen.phase.empty() || seen.phase == "Pending") {
+      enter_phase(out.status, "Scheduling", in.now);
+      out.status["runtimeUser"] = in.launcher_uid;
+      out.status["launcherContainerImageVersion"] = in.launcher_image;
+    }
+    if (pod && !pod->deleting() && pod->phase == "Running" && pod->compute_running && !pod->node.empty()) hand_over();
+  }
+
+  void hand_over() {
+    enter_phase(out.status, "Scheduled", in.now);
+    out.status["nodeName"] = pod->node;
+    out.status["activePods"][pod->meta.uid] = pod->node;
+    out.status["runtimeUser"] = in.launcher_uid;
+    if (!pod->qos_class.empty()) out.status["qosClass"] = pod->qos_class;
+    out.node_label = pod->node;
+  }
+
+  void after_hand_over() {
+    if (pod && !pod->ended()) return;
+    bool gone = in.pod_confirmed_gone && !pod;
+    if (!gone && !pod) return;
+    if (!seen.node_dead && seen.podless < kHandlerSilence) return;
+    if (seen.node_dead) fail("NodeUnresponsive", "its launcher pod is gone, and its node does not answer");
+    else fail(gone ? "PodGone" : "PodFailed", gone ? "its launcher pod is gone" : pod_end());
+  }
+
+  std::string pod_end() const {
+    std::string why = pod->reason.empty() ? pod->message : pod->reason + (pod->message.empty() ? "" : ": " + pod->message);
+    return "its launcher pod ended" + (why.empty() ? "" : ": " + why);
+  }
+
+  void ready() {
+    bool running = string_at(out.status, {"phase"}) == "Running";
+    const api::Condition* of_pod = pod ? pod->condition("Ready") : nullptr;
+    if (seen.handed_over() && seen.node_dead)
+      set_condition(conditions(), {"Ready", "False", "NodeUnresponsive", "the node of this instance does not answer"}, in.now);
+    else if (!running)
+      set_condition(conditions(), {"Ready", "False", "GuestNotRunning", "Guest VM is not reported as running"}, in.now);
+    else if (!of_pod)
+      set_condition(conditions(), {"Ready", "False", "PodConditionMissing", "the launcher pod has no Ready condition yet"}, in.now);
+    else
+      set_condition(conditions(), {"Ready", of_pod->status, of_pod->status == "True" ? "" : of_pod->reason,
+                                   of_pod->status == "True" ? "" : of_pod->message}, in.now);
+  }
+
+  void scheduled() {
+    const api::Condition* c = pod ? pod->condition("PodScheduled") : nullptr;
+    if (c && c->status == "False" && !seen.final()) set_condition(conditions(), {"PodScheduled", "False", c->reason, c->message}, in.now);
+    else remove_condition(conditions(), "PodScheduled");
+  }
+
+  // Why a pod that is there does not run yet; empty when it is only a matter of time.
+  ConditionText trouble() const {
+    if (seen.final() || seen.handed_over() || seen.deleting) return {};
+    if (in.failure) return {"Synchronized", "False", in.failure->reason.empty() ? "FailedCreate" : in.failure->reason, in.failure->message};
+    if (!seen.missing_claim.empty() && !pod)
+      return {"Synchronized", "False", "FailedPvcNotFound", fmt::format("PersistentVolumeClaim {} is not there", seen.missing_claim)};
+    if (pod && !pod->waiting_reason.empty()) {
+      const std::string& reason = pod->waiting_reason;
+      return {"Synchronized", "False", is_our_reason(reason) ? reason : "PodWaiting",
+              is_our_reason(reason) ? pod->waiting_message : reason + ": " + pod->waiting_message};
+    }
+    return {};
+  }
+
+  void synchronized() {
+    ConditionText wanted = trouble();
+    const Json* before = find_condition(in.object, "Synchronized");
+    bool ours = before && is_our_reason(string_at(*before, {"reason"}));
+    if (wanted.type.empty()) {
+      if (ours) remove_condition(conditions(), "Synchronized");
+      return;
+    }
+    if (!before || string_at(*before, {"reason"}) != wanted.reason || string_at(*before, {"message"}) != wanted.message)
+      out.events.push_back({"Warning", wanted.reason, wanted.message});
+    set_condition(conditions(), wanted, in.now);
+  }
+};
+
+}  // namespace
+
+StatusOutcome compute_status(const StatusInput& in) {
+  Writer w{in, {}};
+  const Json* stored = find(in.object, {"status"});
+  w.out.status = stored && stored->is_object() ? *stored : Json::object();
+  w.phase();
+  w.ready();
+  w.scheduled();
+  w.synchronized();
+  return std::move(w.out);
+}
+
+std::optional<Json> gate_patch(const Json& object, const PodObject& pod, Clock::WallTime now) {
+  if (!pod.gated || pod.ended() || pod.deleting()) return std::nullopt;
+  bool paused = condition_is(object, "Paused", "True");
+  const api::Condition* have = pod.condition(api::kUnpausedGate);
+  std::string status = paused ? "False" : "True";
+  if (have && have->status == status) return std::nullopt;
+  Json condition = {{"type", std::string(api::kUnpausedGate)}, {"status", status}, {"reason", paused ? "Paused" : "NotPaused"},
+                    {"message", paused ? "the virtual machine is paused" : "the virtual machine is not paused"},
+                    {"lastProbeTime", nullptr}, {"lastTransitionTime", format_time(now)}};
+  Json patch = Json::object();
+  patch["metadata"]["uid"] = pod.meta.uid;   // a precondition
+  patch["status"]["conditions"] = Json::array({condition});
+  return patch;
+}
+
+}  // namespace nodevirt::virt_controller::vmi
