@@ -46,6 +46,7 @@ int serve(const Options& options) {
       bool closed = false;
       std::string message = monitor.receive(closed);
       if (closed) break;  // the pod is ending
+      if (message == "gone") guest.qemu_is_gone();
       if (message == "shutdown")
         if (auto down = guest.shut_down(); !down.ok()) log::warning("shut down: {}", down.error().message);
     }

@@ -36,6 +36,9 @@ bool file_exists(const fs::path& path) {
   return fs::exists(path, ec);
 }
 
+constexpr auto kGoodbye = 5s;
+constexpr const char* kKilled = "killed";  // in the shutdown mark: its end was asked for by force
+
 // How the end of a domain shows in the container's exit code.
 int exit_code_of(const std::string& reason) { return reason == "Shutdown" || reason == "Destroyed" ? 0 : 1; }
 
@@ -110,6 +113,8 @@ Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json&
   NV_FAILPOINT(kAfterStart);
   write_mark(deps_.paths.started_mark(), "");
   tell_monitor();
+  // A QEMU that died before the mark was written was taken for a failed start.
+  deps_.queue.post([this] { look_whether_ended(); });
   deps_.queue.post([this] { bound_console_log(); }, 60s);
   log::info("the guest runs");
   return state(false);
@@ -188,6 +193,25 @@ void Guest::adopt(Session::Connection connection) {
   deps_.queue.post([this] { bound_console_log(); }, 60s);
 }
 
+// Events are lost while a new libvirtd takes the domain over, so its state is asked for where it may have ended.
+bool Guest::look_whether_ended() {
+  auto d = domain(0ms);
+  if (!d.ok()) {
+    if (d.error().code != Code::NotFound) return false;
+    ended("Unknown");
+    return true;
+  }
+  auto s = d->state();
+  if (!s.ok() || s->active()) return false;
+  ended(std::string(libvirt::reason_word(s->state, s->reason)));
+  return true;
+}
+
+void Guest::qemu_is_gone() {
+  if (look_whether_ended()) return;
+  deps_.queue.post([this] { qemu_is_gone(); }, 250ms);
+}
+
 void Guest::on_event(libvirt::DomainEvent e) {
   if (e.domain != domain_name_) return;
   using Kind = libvirt::DomainEvent::Kind;
@@ -226,12 +250,15 @@ void Guest::publish(std::string lifecycle, std::string detail, std::string messa
   deps_.hub.publish(std::move(event));
 }
 
-void Guest::ended(const std::string& reason) {
+void Guest::ended(std::string reason) {
+  // libvirt forgets why when its daemon is replaced meanwhile.
+  bool killed = read_file(deps_.paths.shutdown_mark(), 64).value_or("") == kKilled;
+  if (killed && exit_code_of(reason) != 0) reason = "Destroyed";
   {
     std::lock_guard lock(mutex_);
     if (exit_code_) return;
     exit_code_ = exit_code_of(reason);
-    goodbye_by_ = std::chrono::steady_clock::now() + 10s;
+    goodbye_by_ = std::chrono::steady_clock::now() + kGoodbye;
   }
   if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
   std::string message;
@@ -243,7 +270,7 @@ void Guest::ended(const std::string& reason) {
   finish_when_told();
 }
 
-// Whoever watches is to hear how the guest ended before the pod goes; nobody is waited for longer than 10 s.
+// Whoever watches is to hear how the guest ended before the pod goes; nobody is waited for longer than kGoodbye.
 void Guest::finish_when_told() {
   int code;
   bool late;
@@ -315,7 +342,7 @@ void Guest::press_again() {
 
 Result<void> Guest::kill() {
   std::lock_guard action(action_mutex_);
-  write_mark(deps_.paths.shutdown_mark(), "");
+  write_mark(deps_.paths.shutdown_mark(), kKilled);
   auto d = domain();
   if (!d.ok()) {
     if (d.error().code == Code::NotFound) return {};

@@ -41,6 +41,9 @@ class Guest {
   Result<void> soft_reboot();
   void renew_fence(std::uint64_t boottime_ms) { deps_.monitor.fence(boottime_ms); }
 
+  /// The monitor reaped QEMU: finds out how it ended, also when libvirt's event was lost. On the queue's thread.
+  void qemu_is_gone();
+
   v1::DomainState state(bool with_xml);
   Result<v1::DomainStats> stats();
   Result<std::string> screenshot();
@@ -57,7 +60,8 @@ class Guest {
   void adopt(Session::Connection connection);
   void on_event(libvirt::DomainEvent event);
   void publish(std::string lifecycle, std::string detail, std::string message);
-  void ended(const std::string& reason);
+  void ended(std::string reason);
+  bool look_whether_ended();
   void finish_when_told();
   void press_again();
   void bound_console_log();

@@ -155,6 +155,7 @@ void Monitor::reap() {
       bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
       qemu_code_ = well || (shutting_down_ && kill_step_ > 0) ? kGuestEnded : kGuestCrashed;
       linger_until_ms_ = monotonic_ms() + kGoodbyeMs;
+      if (send(control_, "gone", 4, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) log_line("WARNING", "virt-launcher cannot be told that QEMU ended");
       log_line("INFO", WIFSIGNALED(status) ? "QEMU ended by signal " + std::to_string(WTERMSIG(status))
                                            : "QEMU ended with exit code " + std::to_string(WEXITSTATUS(status)));
     }

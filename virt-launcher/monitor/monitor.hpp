@@ -7,6 +7,7 @@
 //                         "fence MS"       CLOCK_BOOTTIME in ms at which QEMU is to be killed; 0: never
 //                         "stopped CODE"   the domain is gone for good: end with CODE
 //   monitor -> launcher   "shutdown"       shut the guest down by ACPI
+//                         "gone"           the domain's process has been reaped
 #pragma once
 #include <sys/types.h>
 
