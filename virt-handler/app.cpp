@@ -79,6 +79,8 @@ class Handler {
   void set_drained(bool drained) { drained_ = drained; publisher_.poke(); }
   bool ready() const { return instances_.has_synced() && pods_.has_synced(); }
   Awaitable<Result<std::shared_ptr<const api::Instance>>> instance_of(std::string ns, std::string name, std::string uid);
+  void instance_changed(const std::shared_ptr<const InstanceObject>& old, const std::shared_ptr<const InstanceObject>& now);
+  void pod_changed(const std::shared_ptr<const PodObject>& old, const std::shared_ptr<const PodObject>& now);
   Awaitable<void> know_the_node();
   Awaitable<void> run_controller();
 
@@ -121,7 +123,7 @@ InstanceController::Deps Handler::controller_deps() {
 
 NodeFacts Handler::facts() const {
   NodeFacts out;
-  out.schedulable = capabilities_ready_ && ready() && !drained_;
+  if (capabilities_ready_ && ready()) out.schedulable = !drained_;
   out.kvm = accelerator_.known();
   out.address = address_;
   out.cpu_vendor = cpu_vendor();
@@ -152,6 +154,18 @@ Awaitable<Result<std::shared_ptr<const api::Instance>>> Handler::instance_of(std
   auto decoded = api::decode_instance(*stored);
   if (!decoded.ok()) co_return decoded.error();
   co_return std::make_shared<const api::Instance>(std::move(*decoded));
+}
+
+void Handler::instance_changed(const std::shared_ptr<const InstanceObject>& old, const std::shared_ptr<const InstanceObject>& now) {
+  controller_.enqueue(now ? now->meta.key() : old->meta.key());
+  if (!old || !now || old->view->status.phase == now->view->status.phase) return;
+  if (auto launcher = launchers_.of_instance(now->meta.uid)) agent_.changed(*launcher, "", "", false);
+}
+
+void Handler::pod_changed(const std::shared_ptr<const PodObject>& old, const std::shared_ptr<const PodObject>& now) {
+  launchers_.pod_changed(old, now);
+  if (now) return;
+  if (auto launcher = launchers_.of_instance(old->instance_uid); launcher && launcher->pod_gone) agent_.changed(*launcher, "", "", true);
 }
 
 /// What takes seconds when it is new, and nothing when it was kept: KVM, then QEMU's capabilities.
@@ -188,8 +202,8 @@ Result<void> Handler::start() {
                                                                                          : fmt::format("[{}]:{}", options_.listen_address, port);
   if (!options_.agent_socket.empty()) NV_TRY_VOID(agent_.listen(options_.agent_socket));
 
-  instances_.on_change([this](const auto& old, const auto& now) { controller_.enqueue(now ? now->meta.key() : old->meta.key()); });
-  pods_.on_change([this](const auto& old, const auto& now) { launchers_.pod_changed(old, now); });
+  instances_.on_change([this](const auto& old, const auto& now) { instance_changed(old, now); });
+  pods_.on_change([this](const auto& old, const auto& now) { pod_changed(old, now); });
   StopToken stop = stop_.get_token();
   Executor executor = io_.get_executor();
   spawn(executor, instances_.run(stop), "instances informer");

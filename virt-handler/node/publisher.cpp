@@ -16,7 +16,8 @@ constexpr const char* kDeviceCount = "1000";
 constexpr std::string_view kDevices[] = {api::kKvmDevice, api::kTunDevice, api::kVhostNetDevice};
 
 Json labels_of(const NodeFacts& facts) {
-  Json labels{{std::string(api::kSchedulableLabel), facts.schedulable ? "true" : "false"}};
+  Json labels = Json::object();
+  if (facts.schedulable) labels[std::string(api::kSchedulableLabel)] = *facts.schedulable ? "true" : "false";
   if (facts.kvm) labels[std::string(api::kAcceleratorLabel)] = *facts.kvm ? "kvm" : "tcg";
   if (!facts.cpu_vendor.empty()) labels["cpu-vendor.node.kubevirt.io/" + facts.cpu_vendor] = "true";
   return labels;
@@ -58,6 +59,7 @@ struct NodePublisher::Impl {
   explicit Impl(Deps d) : deps(std::move(d)) {}
   Deps deps;
   std::shared_ptr<StopSource> wait = std::make_shared<StopSource>();
+  bool poked = false;
 
   Awaitable<Result<void>> publish() {
     NodeFacts facts = deps.facts();
@@ -84,7 +86,10 @@ NodePublisher::NodePublisher(Deps deps) : impl_(std::make_shared<Impl>(std::move
 }
 NodePublisher::~NodePublisher() = default;
 
-void NodePublisher::poke() { impl_->wait->request_stop(); }
+void NodePublisher::poke() {
+  impl_->poked = true;
+  impl_->wait->request_stop();
+}
 
 Awaitable<void> NodePublisher::run(StopToken stop) {
   auto impl = impl_;
@@ -92,6 +97,7 @@ Awaitable<void> NodePublisher::run(StopToken stop) {
   while (!stop.stop_requested()) {
     auto wait = std::make_shared<StopSource>();
     impl->wait = wait;
+    impl->poked = false;
     auto end = [wait] { wait->request_stop(); };
     std::stop_callback on_stop(stop, end);
     auto published = co_await impl->publish();
@@ -107,7 +113,7 @@ Awaitable<void> NodePublisher::run(StopToken stop) {
     StopToken token = wait->get_token();
     co_await impl->deps.clock.sleep(pause, token);
     // Whoever keeps taking back what we say is not answered faster than this.
-    if (published.ok()) co_await impl->deps.clock.sleep(500ms, stop);
+    if (published.ok() && !impl->poked) co_await impl->deps.clock.sleep(500ms, stop);
   }
 }
 

@@ -11,7 +11,7 @@
 namespace nodevirt::virt_handler {
 
 struct NodeFacts {
-  bool schedulable = false;              ///< new instances may come
+  std::optional<bool> schedulable;       ///< new instances may come; absent: not known yet, and nothing is said
   std::optional<bool> kvm;               ///< absent: not known yet
   std::string address;                   ///< "IP:PORT" for virt-api
   std::string cpu_vendor;                ///< as /proc/cpuinfo has it
