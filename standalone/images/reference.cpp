@@ -21,8 +21,13 @@ bool valid_tag(std::string_view tag) {
 }
 
 bool valid_host(std::string_view host) {
+  if (const auto colon = host.find(':'); colon != std::string_view::npos) {
+    const auto port = host.substr(colon + 1);
+    if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string_view::npos) return false;
+    host = host.substr(0, colon);
+  }
   if (host.empty() || !alnum(host[0])) return false;
-  return std::all_of(host.begin(), host.end(), [](char c) { return alnum(c) || c == '.' || c == '-' || c == ':'; });
+  return std::all_of(host.begin(), host.end(), [](char c) { return alnum(c) || c == '.' || c == '-'; });
 }
 
 /// One component of a repository's path: lower-case words joined by '.', '_', '__' or dashes.

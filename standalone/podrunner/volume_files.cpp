@@ -66,14 +66,15 @@ bool volume_to_clear(const Json& volume, const std::string& node) {
   const Json* terms = find(volume, {"spec", "nodeAffinity", "required", "nodeSelectorTerms"});
   if (!terms || !terms->is_array() || terms->empty()) return true;  // shared: any node may
   for (const auto& term : *terms) {
+    bool here = true;  // a term that names no host is true of every node: a shared volume
     const Json* expressions = find(term, {"matchExpressions"});
-    if (!expressions || !expressions->is_array()) continue;
-    for (const auto& e : *expressions) {
-      const Json* values = find(e, {"values"});
-      if (string_at(e, {"key"}) != "kubernetes.io/hostname" || !values || !values->is_array()) continue;
-      for (const auto& v : *values)
-        if (v.is_string() && v.get<std::string>() == node) return true;
-    }
+    if (expressions && expressions->is_array())
+      for (const auto& e : *expressions) {
+        if (string_at(e, {"key"}) != "kubernetes.io/hostname") continue;
+        const Json* values = find(e, {"values"});
+        here = here && values && values->is_array() && std::find(values->begin(), values->end(), Json(node)) != values->end();
+      }
+    if (here) return true;
   }
   return false;
 }
