@@ -48,7 +48,8 @@ struct Instance {
   std::string revision;
 
   bool final() const { return phase == "Succeeded" || phase == "Failed"; }
-  bool failed_early() const { return final() && !ran; }
+  /// It ended without ever having run, and not because somebody stopped it.
+  bool failed_early() const { return final() && !ran && !(deleting && phase == "Succeeded"); }
   static Instance of(const Json& object);
 };
 
