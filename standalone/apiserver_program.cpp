@@ -51,10 +51,11 @@ int run_apiserver(std::vector<std::string> args) {
   const std::string data_dir = data_dir_of(args);
   extensions.push_back([data_dir](Transport transport, StopToken stop) { return keep_volumes(data_dir, std::move(transport), std::move(stop)); });
 #endif
+  std::vector<apiserver::ServerExtension> on_server;
 #ifdef NODEVIRT_HAS_CONTROLLERS
-  extensions.push_back(&controllers::run_all);
+  on_server.push_back(&controllers::run);
 #endif
-  return apiserver::run(std::move(args), std::move(extensions));
+  return apiserver::run(std::move(args), std::move(extensions), std::move(on_server));
 }
 
 }  // namespace nodevirt

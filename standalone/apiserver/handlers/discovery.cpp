@@ -99,8 +99,10 @@ Awaitable<void> send_aggregated(Call& call, std::string version, Json items) {
   auto etag = fmt::format("\"{:016X}\"", std::hash<std::string>{}(body));
   call.headers.emplace_back("ETag", etag);
   call.headers.emplace_back("Vary", "Accept");
-  if (call.request.headers.get("If-None-Match") == etag) { co_await send_json(call, 304, ""); co_return; }
-  co_await send_json(call, 200, std::move(body), fmt::format("application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList", version));
+  // A 304 names the type too: clients' caches take over its headers.
+  auto type = fmt::format("application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList", version);
+  if (call.request.headers.get("If-None-Match") == etag) { co_await send_json(call, 304, "", type); co_return; }
+  co_await send_json(call, 200, std::move(body), type);
 }
 
 }  // namespace

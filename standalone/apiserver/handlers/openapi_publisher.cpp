@@ -106,7 +106,7 @@ Awaitable<void> handle_openapi(Call& call) {
   if (path == "/openapi/v2") {
     bool protobuf = accept.find("proto-openapi.spec.v2") != std::string::npos;
     auto known = api.v2_hash();
-    if (!known.empty() && call.request.headers.get("If-None-Match") == "\"" + known + "\"") { co_await send_json(call, 304, ""); co_return; }
+    if (!known.empty() && call.request.headers.get("If-None-Match") == "\"" + known + "\"") { co_await send_json(call, 304, "", protobuf ? std::string(schema::OpenApi::kV2ProtobufType) : "application/json"); co_return; }
     auto doc = api.v2(protobuf);
     call.headers.emplace_back("ETag", "\"" + api.v2_hash() + "\"");
     std::string body = *doc;
