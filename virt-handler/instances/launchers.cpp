@@ -130,7 +130,10 @@ Awaitable<void> Launchers::Impl::prepare_network(std::shared_ptr<Launcher> launc
   auto self = shared_from_this();
   if (launcher->pid == 0) co_return;
   PodNetworkRequest request{.pid = launcher->pid, .launcher_uid = deps.launcher_uid, .ipv6 = !launcher->pod->ip6.empty()};
+  Clock::Time begun = deps.clock.now();
   auto prepared = co_await prepare_pod_network(request, vmi);
+  log::debug("{}: network prepared in {} us", launcher->pod->instance_key(),
+             std::chrono::duration_cast<std::chrono::microseconds>(deps.clock.now() - begun).count());
   if (prepared.ok()) {
     launcher->network = NetworkState::Ready;
     launcher->network_error.reset();

@@ -6,6 +6,8 @@
 namespace nodevirt::virt_handler {
 namespace {
 
+constexpr std::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
+
 std::array<std::uint32_t, 256> crc_table() {
   std::array<std::uint32_t, 256> table{};
   for (std::uint32_t n = 0; n < 256; ++n) {
@@ -72,7 +74,8 @@ std::uint32_t number(std::string_view text, std::size_t& at) {
 }  // namespace
 
 Result<std::string> png_of_ppm(std::string_view ppm) {
-  Error wrong{Code::InvalidArgument, "the screenshot is no PPM image"};
+  if (ppm.starts_with(kSignature)) return std::string(ppm);
+  Error wrong{Code::InvalidArgument, "the screenshot is neither a PPM nor a PNG image"};
   if (!ppm.starts_with("P6")) return wrong;
   std::size_t at = 2;
   std::uint32_t width = number(ppm, at), height = number(ppm, at), depth = number(ppm, at);
@@ -91,7 +94,7 @@ Result<std::string> png_of_ppm(std::string_view ppm) {
   put32(head, width);
   put32(head, height);
   head += std::string("\x08\x02\x00\x00\x00", 5);
-  std::string out("\x89PNG\r\n\x1a\n", 8);
+  std::string out(kSignature);
   chunk(out, "IHDR", head);
   chunk(out, "IDAT", stored(pixels));
   chunk(out, "IEND", "");

@@ -1,4 +1,4 @@
-// Screenshots: from the PPM that QEMU makes to the PNG that clients expect.
+// Screenshots: from the PPM (or PNG) that QEMU makes to the PNG that clients expect.
 #pragma once
 #include <string>
 #include <string_view>
@@ -7,7 +7,7 @@
 
 namespace nodevirt::virt_handler {
 
-/// Binary PPM (P6, 8 bits), at most 8192x8192. InvalidArgument for anything else.
+/// Binary PPM (P6, 8 bits), at most 8192x8192; what is PNG already stays as it is. InvalidArgument for anything else.
 Result<std::string> png_of_ppm(std::string_view ppm);
 
 }  // namespace nodevirt::virt_handler

@@ -2,9 +2,12 @@
 // that a node's own namespace is never touched. Needs root.
 #include <catch2/catch.hpp>
 
+#include <arpa/inet.h>
 #include <csignal>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +87,19 @@ Prepared prepare(pid_t pid) {
   return std::move(*out);
 }
 
+Awaitable<void> connect_into(pid_t pid, std::string address, std::uint16_t port, Code& out) {
+  auto stream = co_await connect_guest(pid, address, port, false);
+  out = stream.ok() ? Code::OK : stream.error().code;
+}
+
+Code connect_to(pid_t pid, std::string address, std::uint16_t port) {
+  boost::asio::io_context io;
+  Code out = Code::Unknown;
+  spawn(io.get_executor(), connect_into(pid, std::move(address), port, out), "test");
+  io.run();
+  return out;
+}
+
 bool skipped() {
   if (geteuid() == 0) return false;
   WARN("skipped: making network namespaces needs root");
@@ -138,6 +154,31 @@ TEST_CASE("half of it that a killed virt-handler left is completed") {
   INFO((prepared.ok() ? std::string() : prepared.error().message));
   REQUIRE(prepared.ok());
   CHECK(pod.run({"ip", "-o", "addr"}).find("10.0.2.1/24") != std::string::npos);
+}
+
+TEST_CASE("a guest is reached from inside its pod's network") {
+  if (skipped()) return;
+  Pod pod;
+  REQUIRE(prepare(pod.pid()).ok());
+  // The gateway's address stands for a guest: it, too, exists only in the pod.
+  Fd listener;
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  auto listen_in_pod = [&]() -> Result<void> {
+    listener = Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    address.sin_family = AF_INET;
+    inet_pton(AF_INET, "10.0.2.1", &address.sin_addr);
+    if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(listener.get(), 1) != 0)
+      return errno_error(errno, "listen");
+    getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    return {};
+  };
+  REQUIRE(in_netns(pod.netns(), listen_in_pod).ok());
+  std::uint16_t port = ntohs(address.sin_port);
+  CHECK(connect_to(pod.pid(), "10.0.2.1", port) == Code::OK);
+  listener.reset();
+  CHECK(connect_to(pod.pid(), "10.0.2.1", port) == Code::Unavailable);
+  CHECK(connect_to(pod.pid(), "", port) == Code::FailedPrecondition);
 }
 
 TEST_CASE("the node's own network is refused") {
