@@ -327,7 +327,8 @@ Awaitable<void> PodWorker::end_container() {
   if (gone_) grace = 0;
   if (!term_sent_) {
     const auto status = read_sandbox_status(paths_.status().string());
-    if (status.init <= 0 && grace > 0) {  // bwrap has only just begun
+    if (!term_patience_) term_patience_ = now_at + std::chrono::seconds(2);
+    if (grace > 0 && now_at < *term_patience_ && (status.init <= 0 || !heeds_sigterm(status.init))) {  // it has only just begun
       kill_at_ = now_at + std::chrono::milliseconds(20);
       co_return;
     }

@@ -93,12 +93,11 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool gone_ = false;                        ///< no object on the server
   bool admitted_ = false, silent_ = false, sandbox_down_ = false, processes_gone_ = false, unhealthy_ = false;
   bool term_sent_ = false;
-  int term_requested_grace_ = -1;
   Clock::Time term_started_{};
   Task<Result<Network>> network_;
   int failures_ = 0, report_failures_ = 0;
   std::string last_failure_;
-  std::optional<Clock::Time> next_try_, next_report_, kill_at_;
+  std::optional<Clock::Time> next_try_, next_report_, kill_at_, term_patience_;
   StopSource probes_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -82,6 +83,16 @@ Result<Fd> open_pid(pid_t pid) {
   if (!fd && errno == ESRCH) return Error(Code::NotFound, "no process " + std::to_string(pid));
   if (!fd) return errno_error(errno, "open process " + std::to_string(pid));
   return fd;
+}
+
+bool heeds_sigterm(pid_t pid) {
+  const std::string status = slurp("/proc/" + std::to_string(pid) + "/status");
+  for (const char* field : {"\nSigCgt:\t", "\nSigBlk:\t"}) {
+    const auto at = status.find(field);
+    if (at == std::string::npos) continue;
+    if (std::strtoull(status.c_str() + at + 9, nullptr, 16) & (1ull << (SIGTERM - 1))) return true;
+  }
+  return false;
 }
 
 pid_t inner_pid(pid_t pid) {

@@ -32,6 +32,8 @@ std::vector<ProcessInfo> processes_in(const NamespaceId& net);
 
 /// A descriptor that becomes readable when the process has ended; NotFound when there is none.
 Result<Fd> open_pid(pid_t pid);
+/// Whether a SIGTERM would be noticed: PID 1 of a namespace loses those that come before it has a handler.
+bool heeds_sigterm(pid_t pid);
 /// The pid in the innermost namespace (the last of NSpid); 0 when unknown.
 pid_t inner_pid(pid_t pid);
 

@@ -39,25 +39,30 @@ std::string missing() {
 
 /// A node on its own: a folder, a network namespace that this thread enters, an API in memory.
 struct Node {
-  explicit Node(std::shared_ptr<testing::MemoryApi> shared = nullptr) : api(shared ? shared : std::make_shared<testing::MemoryApi>()) {
-    options.node_name = "n" + random_suffix(6);
+  /// `at`: the folder of another process' node, whose network namespace this one is in already.
+  explicit Node(std::string at = "", bool run = true) : borrowed(!at.empty()) {
+    const fs::path root = borrowed ? fs::path(at) : dir.path();
+    options.node_name = "node";
     options.node_ip = "127.0.0.1";
-    options.data_dir = dir.path() / "data";
-    options.run_dir = dir.path() / "run";
-    options.program_dir = dir.path() / "bin";
+    options.data_dir = root / "data";
+    options.run_dir = root / "run";
+    options.program_dir = root / "bin";
     options.launcher_image = "launcher:1";
     options.launcher_uid = options.launcher_gid = 10107;
     options.cni.pod_cidr = "10.203.0.0/24";
     options.cni.bridge = "nvt0";
     options.cgroups = false;
     fs::create_directories(options.program_dir);
-    fs::permissions(dir.path(), fs::perms(0711));
-    before.reset(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    REQUIRE(::unshare(CLONE_NEWNET) == 0);
-    start();
+    if (!borrowed) {
+      fs::permissions(dir.path(), fs::perms(0711));
+      before.reset(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+      REQUIRE(::unshare(CLONE_NEWNET) == 0);
+    }
+    if (run) start();
   }
   ~Node() {
     stop_runner();
+    if (borrowed) return;
     // What a failed test left: pods of this node, found by their folders.
     std::error_code ec;
     for (auto it = fs::directory_iterator(options.netns_dir(), ec); !ec && it != fs::directory_iterator(); it.increment(ec)) {
@@ -93,7 +98,7 @@ struct Node {
     }
     return true;
   }
-  Json pod(const std::string& name, const std::string& script) {
+  Json pod(const std::string& name, const std::string& script, const std::string& uid = "") {
     Json p = Json::parse(R"({"metadata":{"namespace":"default"},"spec":{"restartPolicy":"Never","terminationGracePeriodSeconds":5,
       "containers":[{"name":"compute","image":"launcher:1","command":["/bin/sh","-c"],
         "volumeMounts":[{"name":"sockets","mountPath":"/var/run/kubevirt/sockets"},{"name":"conf","mountPath":"/conf"}],
@@ -101,6 +106,7 @@ struct Node {
         "resources":{"requests":{"cpu":"100m","memory":"64Mi"}}}],
       "volumes":[{"name":"sockets","emptyDir":{}},{"name":"conf","configMap":{"name":"conf"}}]},"status":{"phase":"Pending"}})");
     p["metadata"]["name"] = name;
+    if (!uid.empty()) p["metadata"]["uid"] = uid;
     p["spec"]["nodeName"] = options.node_name;
     p["spec"]["containers"][0]["args"] = Json::array({script});
     return api->put(res::kPods, p);
@@ -125,15 +131,19 @@ struct Node {
     api->put(res::kPods, p);
   }
 
+  bool borrowed;
   TempDir dir{"nvpod"};
   Fd before;
   boost::asio::io_context io;
-  std::shared_ptr<testing::MemoryApi> api;
+  std::shared_ptr<testing::MemoryApi> api = std::make_shared<testing::MemoryApi>();
   Options options;
   StopSource stop;
   bool ended = true;
   std::unique_ptr<PodRunner> runner;
 };
+
+constexpr const char* kUid = "2b0c6a0e-5a52-4ff0-9d36-6a0f8e3c1d11";
+constexpr const char* kStubborn = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
 
 std::string condition(const Json& pod, const std::string& type) {
   for (const auto& c : pod["status"]["conditions"])
@@ -194,6 +204,14 @@ TEST_CASE("a pod survives the runner, is taken over, and is gone before its obje
   REQUIRE(first.init > 0);
   REQUIRE(first.shim > 0);
   CHECK(condition(node.object("stays"), "Ready") == "True");
+  const auto second = std::chrono::steady_clock::now();
+  node.pod("second", "trap 'exit 0' TERM; while :; do sleep 0.05; done");
+  REQUIRE(node.until([&] { return node.phase("second") == "Running"; }));
+  WARN("bound to Running, the runner being there: " << std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - second).count() << " ms");
+  if (auto rollup = nodevirt::read_file("/proc/" + std::to_string(first.shim) + "/smaps_rollup"); rollup.ok())
+    WARN("the sandbox' parent: " << rollup->substr(rollup->find("Pss:"), 30));
+  node.remove("second", 2);
+  REQUIRE(node.until([&] { return node.phase("second") == "gone"; }));
 
   SECTION("killed and started again, the runner ends it in order") {
     node.stop_runner();
@@ -288,4 +306,62 @@ TEST_CASE("the node is registered") {
   CHECK(condition(*object, "Ready") == "True");
   CHECK(string_at(*object, {"metadata", "labels", "kubernetes.io/hostname"}) == name);
   CHECK(string_at(*object, {"status", "allocatable", "pods"}) == "110");
+}
+
+// The part of the next test that is killed: runs a pod (and ends it) in the folder that the environment names.
+TEST_CASE("the runner that is killed", "[.killed]") {
+  const char* at = std::getenv("NV_TEST_NODE");
+  if (!at) return;
+  Node node(at);
+  node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
+  node.pod("p", kStubborn, kUid);
+  node.until([&] { return node.phase("p") == "Running"; });
+  node.remove("p", 5);
+  node.until([&] { return node.phase("p") == "gone"; });
+}
+
+TEST_CASE("killed anywhere, the runner's successor has one pod, and then none") {
+  if (const auto why = missing(); !why.empty()) {
+    WARN("skipped: " + why);
+    return;
+  }
+  struct Case {
+    std::string failpoint;
+    bool ending;                  // the pod was being deleted when the runner was killed
+  };
+  const Case cases[] = {{"podrunner.namespace-made", false}, {"podrunner.connected", false},       {"podrunner.start-noted", false}, {"podrunner.spawned", false},
+                        {"podrunner.container-ended", true}, {"podrunner.sandbox-down", true}, {"podrunner.folder-removed", true}};
+  for (const auto& c : cases)
+    DYNAMIC_SECTION(c.failpoint) {
+      Node node("", false);
+      Command child;
+      child.argv = {"/proc/self/exe", "[.killed]"};
+      child.argv[0] = fs::read_symlink("/proc/self/exe").string();
+      child.env = {{"NV_TEST_NODE", node.dir.path().string()}, {"NODEVIRT_FAILPOINTS", c.failpoint + "=kill"}};
+      auto killed = run_command(child);
+      REQUIRE(killed.ok());
+      INFO(killed->out << killed->err);
+      REQUIRE(killed->exit_code == 137);
+      // The server knows the pod as it was when the runner died.
+      node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
+      node.pod("p", kStubborn, kUid);
+      if (c.ending) node.remove("p", 5);
+      node.start();
+      if (!c.ending) {
+        REQUIRE(node.until([&] { return node.phase("p") == "Running"; }));
+        const auto netns = (node.options.netns_dir() / kUid).string();
+        REQUIRE(node.until([&] { return find_sandbox(netns).init > 0; }));
+        int shims = 0;
+        for (const auto& p : processes_in(namespace_id(netns))) shims += p.name == "bwrap" && !p.own_pid_namespace;
+        CHECK(shims == 1);
+        CHECK(string_at(node.object("p"), {"status", "podIP"}).starts_with("10.203.0."));
+        node.remove("p", 5);
+      }
+      REQUIRE(node.until([&] { return node.phase("p") == "gone"; }));
+      CHECK(fs::is_empty(node.options.pods_dir()));
+      CHECK(fs::is_empty(node.options.netns_dir()));
+      CniOptions cni = node.options.cni;
+      cni.data_dir = node.options.node_dir() / "cni";
+      CHECK(cni_leases(cni).empty());
+    }
 }
