@@ -55,7 +55,11 @@ std::vector<Cause> to_causes(const std::vector<schema::FieldError>& errors) {
 }
 
 schema::Writer writer_of(const WriteContext& c, Clock::WallTime now) {
-  return {c.manager, c.resource->api_version(c.version), c.subresource, now};
+  schema::Writer w{c.manager, c.resource->api_version(c.version), c.subresource, now};
+  // What the main resource does not write (the server's own first status) is nobody's.
+  const auto* version = c.resource->version(c.version);
+  if (c.subresource.empty() && version && version->status) w.ignored = {"status"};
+  return w;
 }
 
 AdmissionAttributes attributes(const WriteContext& c, std::string operation) {
@@ -258,7 +262,9 @@ Awaitable<Result<Written>> Objects::create(WriteContext& c, Json object) {
     std::vector<Cause> causes;
     if (auto why = info.strategy->check_name(c.name); !why.empty())
       causes.push_back({"metadata.name", "FieldValueInvalid", fmt::format("Invalid value: \"{}\": {}", c.name, why)});
-    for (auto& e : to_causes(schema::validate_metadata(candidate, info.namespaced))) causes.push_back(std::move(e));
+    const bool name_told = !causes.empty();
+    for (auto& e : to_causes(schema::validate_metadata(candidate, info.namespaced)))
+      if (!name_told || e.field != "metadata.name") causes.push_back(std::move(e));
     if (*schema) for (auto& e : to_causes((*schema)->validate(candidate))) causes.push_back(std::move(e));
     if (!info.custom)
       for (auto& e : to_causes(schema::validate_builtin(info.group, c.version, info.kind, candidate))) causes.push_back(std::move(e));

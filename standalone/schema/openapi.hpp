@@ -35,7 +35,9 @@ struct ApiKind {
 class OpenApi {
  public:
   using Document = std::shared_ptr<const std::string>;
+  /// As requested (Accept) with "@"; answered with ".", since "@" has no place in a media type.
   inline static constexpr std::string_view kV2ProtobufType = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+  inline static constexpr std::string_view kV2ProtobufContentType = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
   inline static constexpr std::string_view kV3ProtobufType = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 
   explicit OpenApi(std::string server_version = "v1.32.0");

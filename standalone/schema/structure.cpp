@@ -47,6 +47,19 @@ std::string item_element(const Node& list, const Json& item) {
   return "k:" + dump_json(key);
 }
 
+std::string missing_key(const Node& list, const Json& item) {
+  if (!item.is_object()) return "an element of this list must be an object";
+  for (std::string_view k : list.list_map_keys) {
+    const Node* m = list.items ? list.items->member(k) : nullptr;
+    if (item.contains(k) && !item.at(std::string(k)).is_null()) {
+      if (item.at(std::string(k)).is_structured()) return "key field \"" + std::string(k) + "\" must be a scalar";
+    } else if (!m || !m->default_value) {
+      return "element omits key field \"" + std::string(k) + "\" (and it has no default)";
+    }
+  }
+  return "element has no key";
+}
+
 Error bad(const Path& path, const std::string& what) {
   return Error(Code::InvalidArgument, "BadRequest", (path.text().empty() ? std::string("object") : "." + path.text()) + ": " + what);
 }
@@ -61,7 +74,7 @@ Result<void> name_items(const Json& v, const Node& n, FieldSet& out, const Path&
     Path at{&path, {}, std::int64_t(i)};
     if (element.empty()) {
       if (duplicates) continue;
-      return bad(at, n.list_type == ListType::Set ? "a set holds scalars only" : "element omits a key field of its list and there is no default");
+      return bad(at, n.list_type == ListType::Set ? "a set holds scalars only" : missing_key(n, v[i]));
     }
     FieldSet& child = out.children[element];
     child.member = true;

@@ -2,6 +2,8 @@
 
 #include <malloc.h>
 
+#include <fmt/format.h>
+
 #include "standalone/apiserver/handlers/call.hpp"
 #include "standalone/apiserver/schema_cache.hpp"
 
@@ -24,8 +26,12 @@ std::vector<schema::ApiKind> OpenApiPublisher::kinds(const std::string* group, c
       if (v.status) k.subresources.push_back({"status", {"get", "patch", "update"}, "", "", ""});
       if (v.scale) k.subresources.push_back({"scale", {"get", "patch", "update"}, "autoscaling", "v1", "Scale"});
       if (r->custom) {
-        auto raw = s_.schemas->raw_schema(*r, v.name);
-        k.schema = std::make_shared<const Json>(raw.ok() && !raw->is_null() ? std::move(*raw) : Json{{"type", "object"}});
+        // Definitions are megabytes: read when a document is built, told apart by the revision of the CRD.
+        k.schema_hash = fmt::format("{}/{}", r->crd, r->crd_revision);
+        k.load_schema = [this, r, version = v.name] {
+          auto raw = s_.schemas->raw_schema(*r, version);
+          return std::make_shared<const Json>(raw.ok() && !raw->is_null() ? std::move(*raw) : Json{{"type", "object"}});
+        };
       }
       out.push_back(std::move(k));
     }
@@ -105,13 +111,14 @@ Awaitable<void> handle_openapi(Call& call) {
   }
   if (path == "/openapi/v2") {
     bool protobuf = accept.find("proto-openapi.spec.v2") != std::string::npos;
+    std::string type(protobuf ? schema::OpenApi::kV2ProtobufContentType : std::string_view("application/json"));
     auto known = api.v2_hash();
-    if (!known.empty() && call.request.headers.get("If-None-Match") == "\"" + known + "\"") { co_await send_json(call, 304, "", protobuf ? std::string(schema::OpenApi::kV2ProtobufType) : "application/json"); co_return; }
+    if (!known.empty() && call.request.headers.get("If-None-Match") == "\"" + known + "\"") { co_await send_json(call, 304, "", type); co_return; }
     auto doc = api.v2(protobuf);
     call.headers.emplace_back("ETag", "\"" + api.v2_hash() + "\"");
     std::string body = *doc;
     doc.reset();
-    co_await send_json(call, 200, std::move(body), protobuf ? std::string(schema::OpenApi::kV2ProtobufType) : "application/json");
+    co_await send_json(call, 200, std::move(body), type);
     co_return;
   }
   co_await send_error(call, no_such_path());

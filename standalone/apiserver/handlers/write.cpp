@@ -82,6 +82,12 @@ Objects::Mutate patch_mutation(Call& call, const WriteContext& context, const st
   if (type == "application/strategic-merge-patch+json")
     return [patch, validator](const Json* current) -> Result<Json> { return schema::strategic_merge(*current, *patch, *validator); };
   schema::Writer writer{context.manager, context.resource->api_version(context.version), context.subresource, call.s.clock().wall()};
+  // What this endpoint does not write is not owned through it either.
+  const auto* version = context.resource->version(context.version);
+  if (context.subresource.empty() && version && version->status) writer.ignored = {"status"};
+  if (context.subresource == "status")
+    for (const auto& member : patch->items())
+      if (member.key() != "status") writer.ignored.push_back(member.key());
   return [patch, validator, force, writer](const Json* current) -> Result<Json> {
     return schema::apply_patch(current, *patch, writer, force, validator.get());
   };

@@ -158,7 +158,7 @@ TEST_CASE("apply refuses what it cannot place") {
   const Case cases[] = {
       {"doubled key", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"a"},{"name":"a"}]}})", "duplicate entries"},
       {"doubled value", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","finalizers":["a","a"]}})", "duplicate entries"},
-      {"no key", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"image":"a"}]}})", "omits a key"},
+      {"no key", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"image":"a"}]}})", "omits key field \"name\""},
       {"managed fields", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","managedFields":[]}})", "managedFields must be nil"},
       {"version", R"({"apiVersion":"v2","kind":"Pod","metadata":{"name":"p"}})", "Incorrect version"},
       {"no object", R"([])", "must be an object"},
