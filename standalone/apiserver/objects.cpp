@@ -7,6 +7,7 @@
 #include "pkg/base/id.hpp"
 #include "standalone/apiserver/admission/quota.hpp"
 #include "standalone/apiserver/admission/webhooks.hpp"
+#include "standalone/apiserver/auth/escalation.hpp"
 #include "standalone/apiserver/crd/converter.hpp"
 #include "standalone/apiserver/schema_cache.hpp"
 #include "standalone/schema/apply.hpp"
@@ -270,6 +271,8 @@ Awaitable<Result<Written>> Objects::create(WriteContext& c, Json object) {
       for (auto& e : to_causes(schema::validate_builtin(info.group, c.version, info.kind, candidate))) causes.push_back(std::move(e));
     for (auto& e : info.strategy->validate(context, candidate, nullptr)) causes.push_back(std::move(e));
     if (!causes.empty()) co_return invalid(info.group, info.kind, c.name, causes);
+    auto earned = check_escalation(s_, c.user, info, candidate, nullptr);
+    if (!earned.ok()) co_return Error(earned.error());
     attrs.name = c.name;
     auto admitted = co_await s_.webhooks->validate(attrs, candidate, Json(), c.warnings);
     if (!admitted.ok()) co_return Error(admitted.error());
@@ -406,6 +409,8 @@ Awaitable<Result<Written>> Objects::update(WriteContext& c, UpdateOptions o, Mut
       for (auto& e : to_causes(schema::validate_builtin(info.group, c.version, info.kind, object, &current))) causes.push_back(std::move(e));
     for (auto& e : info.strategy->validate(context, object, &current)) causes.push_back(std::move(e));
     if (!causes.empty()) co_return invalid(info.group, info.kind, c.name, causes);
+    auto earned = check_escalation(s_, c.user, info, object, &current);
+    if (!earned.ok()) co_return Error(earned.error());
     auto admitted = co_await s_.webhooks->validate(attrs, object, current, c.warnings);
     if (!admitted.ok()) co_return Error(admitted.error());
 

@@ -1,6 +1,7 @@
 #include "standalone/controllers/controllers.hpp"
 
 #include "standalone/apiserver/server.hpp"
+#include "standalone/controllers/aggregated_roles.hpp"
 #include "standalone/controllers/budgets.hpp"
 #include "standalone/controllers/event_age.hpp"
 #include "standalone/controllers/garbage_collector.hpp"
@@ -22,6 +23,7 @@ Awaitable<void> run(apiserver::Server& server, StopToken stop) {
   all.emplace_back("namespace starts", std::make_shared<NamespaceStarts>(s));
   all.emplace_back("budgets", std::make_shared<Budgets>(s));
   all.emplace_back("quotas", std::make_shared<QuotaStatus>(s));
+  all.emplace_back("aggregated roles", std::make_shared<AggregatedRoles>(s));
   all.emplace_back("event age", std::make_shared<EventAge>(s));
   for (auto& [name, loop] : all) {
     auto task = keep(loop, stop);

@@ -92,7 +92,9 @@ const Authorizer::Tables& Authorizer::tables() {
         for (const auto& one : *list) b.subjects.push_back(one);
       t->bindings.push_back(std::move(b));
     });
-  // An aggregated role's rules are those of the roles that its selectors match.
+  // An aggregated role's rules are those of the roles that its selectors match, which may be aggregated
+  // themselves (admin of edit of view): as many rounds as anybody nests.
+  for (int round = 0; round < 3; ++round)
   for (auto& [name, r] : t->cluster_roles) {
     if (r.selectors.empty()) continue;
     std::vector<PolicyRule> rules;
@@ -161,6 +163,15 @@ std::vector<PolicyRule> Authorizer::rules_for(const UserInfo& user, const std::s
     out.insert(out.end(), rules.begin(), rules.end());
   }
   return out;
+}
+
+std::vector<PolicyRule> Authorizer::rules_of_role(const std::string& kind, const std::string& ns, const std::string& name) {
+  return rules_of(tables(), Binding{ns, "", kind, name, {}});
+}
+
+bool Authorizer::role_exists(const std::string& kind, const std::string& ns, const std::string& name) {
+  const auto& t = tables();
+  return kind == "ClusterRole" ? t.cluster_roles.contains(name) : t.roles.contains(ns + "/" + name);
 }
 
 std::string Authorizer::describe(const AccessRequest& r) {

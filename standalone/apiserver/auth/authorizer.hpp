@@ -35,6 +35,9 @@ class Authorizer {
   Decision authorize(const AccessRequest& request);
   /// The rules that apply to a user in a namespace (SelfSubjectRulesReview).
   std::vector<PolicyRule> rules_for(const UserInfo& user, const std::string& ns);
+  /// A role's rules, aggregated where it is; empty when there is none of the name.
+  std::vector<PolicyRule> rules_of_role(const std::string& kind, const std::string& ns, const std::string& name);
+  bool role_exists(const std::string& kind, const std::string& ns, const std::string& name);
   /// What a request is called in a refusal: `User "x" cannot list resource "pods" in API group "" ...`.
   static std::string describe(const AccessRequest& request);
 

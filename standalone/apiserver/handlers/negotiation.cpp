@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "standalone/apiserver/errors.hpp"
+#include "standalone/apiserver/wire/protobuf.hpp"
 
 namespace nodevirt::apiserver {
 
@@ -82,6 +83,10 @@ Result<AnswerForm> negotiate(std::string_view accept) {
 Result<Decoded> decode_body(std::string_view content_type, std::string_view body) {
   auto type = media_type(content_type);
   Decoded out;
+  if (type == "application/vnd.kubernetes.protobuf") {
+    NV_TRY(out.object, wire::decode_protobuf(body));
+    return out;
+  }
   if (type == "application/yaml" || type == "application/apply-patch+yaml") {
     // JSON is YAML, and is what nearly every client sends.
     auto first = body.find_first_not_of(" \t\r\n");
