@@ -83,8 +83,8 @@ StatusOutcome compute_status(const StatusInput& in) {
     if (phase.reason.empty()) status.erase("reason");
     else status["reason"] = phase.reason;
   }
-  bool ours = phase.phase == "Running" || phase.phase == "Scheduled" || became;
-  if (!ours) return out;
+  // Until it runs there is nothing to tell but why it does not: each write costs a start its time.
+  if (phase.phase != "Running" && !became && !in.sync_error && !in.synced) return out;
   if (!in.node.empty()) status["nodeName"] = in.node;
   if (!seen.pod_uid.empty() && !in.node.empty()) status["activePods"][seen.pod_uid] = in.node;
   set_conditions(status["conditions"], in, phase.phase);
