@@ -12,20 +12,21 @@ bool StateAndReason::active() const {
   return state != VIR_DOMAIN_SHUTOFF && state != VIR_DOMAIN_NOSTATE;
 }
 
-Domain::Domain(Domain&& o) noexcept : domain_(std::exchange(o.domain_, nullptr)) {}
+Domain::Domain(virDomainPtr domain) : domain_(domain) {
+  const char* n = virDomainGetName(domain);
+  name_ = n ? n : "";
+}
+
+Domain::Domain(Domain&& o) noexcept : domain_(std::exchange(o.domain_, nullptr)), name_(std::move(o.name_)) {}
 
 Domain& Domain::operator=(Domain&& o) noexcept {
   std::swap(domain_, o.domain_);
+  std::swap(name_, o.name_);
   return *this;
 }
 
 Domain::~Domain() {
   if (domain_) virDomainFree(domain_);
-}
-
-std::string Domain::name() const {
-  const char* n = virDomainGetName(domain_);
-  return n ? n : "";
 }
 
 std::string Domain::uuid() const {

@@ -33,12 +33,12 @@ struct Parameters {
 /// Owns a virDomainPtr. Thread-safe. A domain that does not run answers FailedPrecondition where it must.
 class Domain {
  public:
-  explicit Domain(_virDomain* domain) : domain_(domain) {}
+  explicit Domain(_virDomain* domain);
   Domain(Domain&&) noexcept;
   Domain& operator=(Domain&&) noexcept;
   ~Domain();
 
-  std::string name() const;
+  const std::string& name() const { return name_; }
   std::string uuid() const;
   Result<StateAndReason> state() const;
   /// The live definition when it runs, else the stored one.
@@ -71,6 +71,7 @@ class Domain {
 
  private:
   _virDomain* domain_ = nullptr;
+  std::string name_;  // asked for once: asking libvirt again would wipe the error that is being reported
 };
 
 }  // namespace nodevirt::libvirt

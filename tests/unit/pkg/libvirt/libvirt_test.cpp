@@ -55,7 +55,9 @@ TEST_CASE("failures carry libvirt's words and a canonical code") {
   CHECK(bad.error().code == Code::InvalidArgument);
   auto d = c.define(kXml);
   REQUIRE(d.ok());
-  CHECK_FALSE(d->suspend().ok());
+  auto paused = d->suspend();
+  REQUIRE_FALSE(paused.ok());
+  CHECK_THAT(paused.error().message, Catch::Matchers::Contains("not running"));  // libvirt's words, not lost on the way
   CHECK_FALSE(Connection::open("qemu+unix:///session?socket=/nonexistent/s").ok());
 }
 
