@@ -152,6 +152,7 @@ Awaitable<Result<void>> InstanceController::Impl::end_orphans(std::string key, s
   for (std::shared_ptr<Launcher>& launcher : launchers) {
     if (launcher->pod->instance_uid == living_uid) continue;
     if (launcher->pod_gone) {
+      failures.erase(launcher->pod->instance_uid);
       deps.launchers.forget_gone(launcher->pod->instance_uid);
       continue;
     }
