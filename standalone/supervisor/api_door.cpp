@@ -20,9 +20,9 @@ Result<std::unique_ptr<ApiDoor>> ApiDoor::open(const DataDir& data) {
   return door;
 }
 
-Result<Json> ApiDoor::call(std::function<Awaitable<Result<Json>>(client::Client)> what) {
+Result<Json> ApiDoor::call(std::function<Awaitable<Result<Json>>(client::Client&)> what) {
   Result<Json> out = Error{Code::Unknown, "no answer"};
-  auto task = [](std::function<Awaitable<Result<Json>>(client::Client)> f, client::Client api, Result<Json>* into) -> Awaitable<void> {
+  auto task = [](std::function<Awaitable<Result<Json>>(client::Client&)> f, client::Client api, Result<Json>* into) -> Awaitable<void> {
     Awaitable<Result<Json>> pending = f(api);
     *into = co_await std::move(pending);
   };
@@ -36,7 +36,7 @@ Result<Json> ApiDoor::call(std::function<Awaitable<Result<Json>>(client::Client)
 }
 
 Result<Json> ApiDoor::list(const k8s::Resource& r, const std::string& label_selector) {
-  return call([r, label_selector](client::Client api) -> Awaitable<Result<Json>> {
+  return call([r, label_selector](client::Client& api) -> Awaitable<Result<Json>> {
     client::ListOptions o;
     o.label_selector = label_selector;
     return api.list(r, "", o);

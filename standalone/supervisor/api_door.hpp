@@ -9,8 +9,8 @@ class ApiDoor {
  public:
   /// With the administrator's kubeconfig. PermissionDenied says how to get at it.
   static Result<std::unique_ptr<ApiDoor>> open(const DataDir& data);
-  /// Runs one call to its end.
-  Result<Json> call(std::function<Awaitable<Result<Json>>(client::Client)> what);
+  /// Runs one call to its end. The client lives as long as the call.
+  Result<Json> call(std::function<Awaitable<Result<Json>>(client::Client&)> what);
   Result<Json> list(const k8s::Resource& r, const std::string& label_selector = "");
 
  private:

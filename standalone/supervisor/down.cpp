@@ -27,7 +27,7 @@ Result<void> delete_pod(ApiDoor& api, const Json& pod, std::optional<std::int64_
   o.grace_period_seconds = grace;
   o.uid = string_at(pod, {"metadata", "uid"});
   const std::string ns = string_at(pod, {"metadata", "namespace"}), name = string_at(pod, {"metadata", "name"});
-  auto done = api.call([ns, name, o](client::Client c) -> Awaitable<Result<Json>> { return c.remove(k8s::resources::kPods, ns, name, o); });
+  auto done = api.call([ns, name, o](client::Client& c) -> Awaitable<Result<Json>> { return c.remove(k8s::resources::kPods, ns, name, o); });
   if (!done.ok() && done.error().code != Code::NotFound) return done.error();
   return {};
 }
@@ -94,7 +94,7 @@ Result<void> bring_down(const DataDir& data, const DownOptions& o, const LinkedP
     pid = lock_holder(data);
   }
   if (pid != 0) {
-    if (!o.keep_guests)
+    if (!o.keep_guests && !pods_left(data).empty())
       if (auto stopped = stop_guests(data, o); !stopped.ok())
         return stopped.error().with_context("stop the guests (--keep-guests leaves them running)");
     NV_TRY_VOID(stop_programs(data, pid));

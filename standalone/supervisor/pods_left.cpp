@@ -26,13 +26,13 @@ std::string unescape(const std::string& text) {
 
 }  // namespace
 
-std::vector<std::string> pods_left(const DataDir& data) {
+std::vector<std::string> pods_left(const DataDir& data, const std::string& only_node) {
   // A pod's processes have something from its folder mounted, whatever runs in it.
-  const std::string prefix = (data.root / "nodes").string() + "/";
   std::set<std::string> wanted, found;
   std::error_code error;
   for (const auto& node : fs::directory_iterator(data.root / "nodes", error)) {
     std::error_code ignored;
+    if (!only_node.empty() && node.path().filename() != only_node) continue;
     for (const auto& pod : fs::directory_iterator(node.path() / "pods", ignored)) wanted.insert(pod.path().filename());
   }
   if (wanted.empty()) return {};

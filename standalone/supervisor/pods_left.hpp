@@ -7,8 +7,8 @@
 
 namespace nodevirt::supervisor {
 
-/// Uids of pods under the data directory that have a living process.
-std::vector<std::string> pods_left(const DataDir& data);
+/// Uids of pods under the data directory (of one node, when named) that have a living process.
+std::vector<std::string> pods_left(const DataDir& data, const std::string& node = "");
 /// Mount points under `root`, deepest first, from the text of /proc/self/mountinfo. Pure.
 std::vector<std::string> mounts_under(const std::string& mountinfo, const std::string& root);
 

@@ -96,8 +96,8 @@ class Supervisor {
   }
 
   void on_signal(int signal) {
-    if (signal == SIGTERM || signal == SIGINT) begin_stop(0);
-    if (signal == SIGHUP) open_logs();
+    if (signal == SIGTERM || signal == SIGINT || (signal == SIGHUP && o_.in_terminal)) begin_stop(0);
+    else if (signal == SIGHUP) open_logs();
   }
 
   void reap() {

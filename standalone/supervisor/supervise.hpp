@@ -13,10 +13,10 @@ struct SuperviseOptions {
   Fd control;                  ///< listening control socket
   int watched_child = -1;      ///< a child that is no program (progress in the foreground)
   std::string server_url;
-  bool quiet = false;          ///< no line on stderr when a program ends
+  bool in_terminal = false;    ///< SIGHUP then is the terminal's end
 };
 
-/// Until SIGTERM, SIGINT or `stop`. SIGHUP opens the log files anew. Returns the exit code. Guests are not
+/// Until SIGTERM, SIGINT or `stop`. SIGHUP opens the log files anew (in a terminal: ends). Returns the exit code. Guests are not
 /// touched. When `watched_child` ends with another code than 0 everything is stopped and that code returned.
 int supervise(SuperviseOptions options);
 

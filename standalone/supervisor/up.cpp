@@ -12,6 +12,7 @@
 #include "pkg/client/kubeconfig.hpp"
 #include "standalone/supervisor/control.hpp"
 #include "standalone/supervisor/flags.hpp"
+#include "standalone/supervisor/pods_left.hpp"
 #include "standalone/supervisor/readiness.hpp"
 #include "standalone/supervisor/supervise.hpp"
 
@@ -82,6 +83,10 @@ Result<Instance> settle(const UpOptions& o, const DataDir& data) {
   NV_TRY_VOID([&]() -> Result<void> { auto l = parse_listen(i.listen); if (!l.ok()) return l.error().with_context("--listen"); return {}; }());
   if (o.nodes > 0) i.nodes = o.nodes;
   i.most_nodes = std::max(i.most_nodes, i.nodes);
+  for (int n = i.nodes + 1; n <= i.most_nodes; ++n)
+    if (auto left = pods_left(data, fmt::format("node{}", n)); !left.empty())
+      return Error{Code::FailedPrecondition, fmt::format("node{} still runs {} guest{}; start with --nodes {} and move or stop them first", n, left.size(),
+                                                         left.size() == 1 ? "" : "s", i.most_nodes)};
   if (!known) {
     i.hash = nodes::instance_hash(data.root.string());
     i.named = data.root == kDefaultDataDir;
@@ -237,6 +242,14 @@ std::string hopeless(const DataDir& data) {
   return "";
 }
 
+/// Nodes that there were once and that this `up` did not start.
+Awaitable<void> forget_nodes(client::Client api, int first, int last) {
+  for (int n = first; n <= last; ++n) {
+    auto gone = co_await api.remove(k8s::resources::kNodes, "", fmt::format("node{}", n));
+    if (gone.ok()) say(fmt::format("[ok] node{} is no more", n));
+  }
+}
+
 /// The other side of the fork: says what is ready. Returns its exit code.
 int report(Prepared& p, const UpOptions& o) {
   boost::asio::io_context io;
@@ -254,10 +267,11 @@ int report(Prepared& p, const UpOptions& o) {
   const DataDir data = p.context.data;
   r.hopeless = [data] { return hopeless(data); };
   int code = 1;
-  auto task = [](ReadinessOptions options, DataDir where_data, int* out) -> Awaitable<void> {
+  auto task = [](ReadinessOptions options, DataDir where_data, client::Client api, Instance instance, int* out) -> Awaitable<void> {
     auto done = co_await wait_until_ready(system_clock(), std::move(options));
     if (done.ok()) {
       *out = 0;
+      co_await forget_nodes(api, instance.nodes + 1, instance.most_nodes);
       co_return;
     }
     Error e = done.error();
@@ -265,7 +279,7 @@ int report(Prepared& p, const UpOptions& o) {
       e.message += fmt::format("; the end of {}:\n{}", where_data.log_of(e.reason).string(), last_lines(where_data.log_of(e.reason), 5));
     complain(e);
   };
-  boost::asio::co_spawn(io, task(std::move(r), data, &code), boost::asio::detached);
+  boost::asio::co_spawn(io, task(std::move(r), data, client::Client(*transport), p.context.instance, &code), boost::asio::detached);
   io.run();
   if (code != 0) return code;
   double seconds = std::chrono::duration<double>(system_clock().now() - p.began).count();
@@ -283,6 +297,7 @@ int keep_running(Prepared& p, int watched_child) {
   s.control = std::move(p.control);
   s.watched_child = watched_child;
   s.server_url = p.server_url;
+  s.in_terminal = watched_child > 0;
   return supervise(std::move(s));
 }
 
