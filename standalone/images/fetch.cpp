@@ -109,8 +109,13 @@ Result<Fetched> fetch(const Reference& reference, const std::filesystem::path& d
   std::error_code ec;
   const auto scratch = dir.parent_path() / "scratch";
   std::filesystem::create_directories(scratch, ec);
-  command.argv.insert(command.argv.end(), {"--tmpdir", scratch.string(), "copy", "--quiet",
-                                           reference.transport_name(), "dir:" + dir.string()});
+  command.argv.insert(command.argv.end(), {"--tmpdir", scratch.string(), "copy", "--quiet"});
+  if (!options.auth.empty() && !reference.local()) {
+    const auto file = dir.parent_path() / "auth.json";
+    NV_TRY_VOID(write_file_atomic(file, options.auth, 0600));
+    command.argv.insert(command.argv.end(), {"--src-authfile", file.string()});
+  }
+  command.argv.insert(command.argv.end(), {reference.transport_name(), "dir:" + dir.string()});
   command.timeout = options.timeout;
   command.netns_fd = reference.local() ? -1 : options.netns_fd;
   auto done = run_command(command);

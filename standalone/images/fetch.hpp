@@ -22,6 +22,7 @@ struct FetchOptions {
   std::string skopeo = "skopeo";
   int netns_fd = -1;                          ///< where the registries are reached from
   std::chrono::milliseconds timeout{std::chrono::minutes(30)};
+  std::string auth;                           ///< logins for registries, as in ~/.docker/config.json; empty: the machine's own
 };
 
 /// Copies the image into `dir` (empty, ours). Errors as in explain_fetch_error.

@@ -119,7 +119,7 @@ Result<Image> Store::find(std::string reference, PullPolicy policy, std::string 
   return hold(ref.key(), entry->digest, holder);
 }
 
-Result<Image> Store::resolve(std::string reference, PullPolicy policy, std::string holder) {
+Result<Image> Store::resolve(std::string reference, PullPolicy policy, std::string holder, std::string auth) {
   auto found = find(reference, policy, holder);
   if (found.ok() || found.error().code != Code::NotFound) return found;
   NV_TRY(const Reference ref, parse_reference(reference));
@@ -133,7 +133,7 @@ Result<Image> Store::resolve(std::string reference, PullPolicy policy, std::stri
     found = find(reference, policy, holder);
     if (found.ok()) return found;
   }
-  auto taken = take_in(ref, ref.key(), false, reference);
+  auto taken = take_in(ref, ref.key(), false, reference, auth);
   if (!taken.ok()) return taken;
   NV_TRY(const FileLock names, FileLock::take(options_.dir / "lock"));
   return hold(ref.key(), taken->digest, holder);
@@ -178,7 +178,7 @@ void Store::sweep_tmp() {
   }
 }
 
-Result<Image> Store::take_in(const Reference& reference, const std::string& name, bool local, const std::string& source) {
+Result<Image> Store::take_in(const Reference& reference, const std::string& name, bool local, const std::string& source, const std::string& auth) {
   NV_TRY_VOID(make_dirs(options_.dir));
   NV_TRY_VOID(make_dirs(options_.dir / "rootfs"));
   NV_TRY_VOID(make_dirs(options_.dir / "tmp", 0700));
@@ -200,7 +200,9 @@ Result<Image> Store::take_in(const Reference& reference, const std::string& name
   const auto blobs = work / "image", root = work / "root";
   NV_TRY_VOID(make_dirs(blobs, 0700));
   NV_TRY_VOID(make_dirs(root, 0755));
-  NV_TRY(const Fetched fetched, fetch(reference, blobs, options_.fetch));
+  FetchOptions how = options_.fetch;
+  how.auth = auth;
+  NV_TRY(const Fetched fetched, fetch(reference, blobs, how));
   NV_FAILPOINT(kFetched);
   const auto target = rootfs(fetched.digest);
   std::error_code ec;

@@ -52,8 +52,8 @@ class Store {
 
   /// The image for a pod. A name that a person mapped wins over the registry. `holder` (not empty, [a-z0-9.-])
   /// keeps the image from being removed until release().
-  /// Error reasons: InvalidImageName, ErrImageNeverPull, ErrImagePull.
-  Result<Image> resolve(std::string reference, PullPolicy policy, std::string holder = "");
+  /// `auth`: see FetchOptions. Error reasons: InvalidImageName, ErrImageNeverPull, ErrImagePull.
+  Result<Image> resolve(std::string reference, PullPolicy policy, std::string holder = "", std::string auth = "");
   /// The same without any fetching: NotFound when that would need one.
   Result<Image> find(std::string reference, PullPolicy policy, std::string holder = "");
   /// The holder uses no image any more.
@@ -66,7 +66,7 @@ class Store {
   Result<void> remove(std::string name);
 
  private:
-  Result<Image> take_in(const Reference& reference, const std::string& name, bool local, const std::string& source);
+  Result<Image> take_in(const Reference& reference, const std::string& name, bool local, const std::string& source, const std::string& auth = "");
   Result<Image> hold(const std::string& name, const std::string& digest, const std::string& holder);
   void sweep_tmp();
   void drop_if_unnamed(const NameMap& map, const std::string& digest);

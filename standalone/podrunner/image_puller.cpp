@@ -9,15 +9,16 @@ namespace asio = boost::asio;
 ImagePuller::ImagePuller(Executor executor, std::shared_ptr<images::Store> store) : executor_(executor), store_(std::move(store)) {}
 ImagePuller::~ImagePuller() { threads_.join(); }
 
-Task<Result<images::Image>> ImagePuller::pull(const std::string& reference, images::PullPolicy policy) {
-  const std::string key = std::to_string(static_cast<int>(policy)) + reference;
+Task<Result<images::Image>> ImagePuller::pull(const std::string& reference, images::PullPolicy policy, const std::string& auth) {
+  const std::string key = std::to_string(static_cast<int>(policy)) + reference + "\n" + auth;
+  std::erase_if(running_, [&](const auto& r) { return r.first != key && r.second.done(); });
   auto& task = running_[key];
   // What has ended serves nobody again: who asks now may have mended the cause.
-  if (!task || task.done()) task = Task<Result<images::Image>>::start(executor_, fetch(reference, policy), "image fetch");
+  if (!task || task.done()) task = Task<Result<images::Image>>::start(executor_, fetch(reference, policy, auth), "image fetch");
   return task;
 }
 
-Awaitable<Result<images::Image>> ImagePuller::fetch(std::string reference, images::PullPolicy policy) {
+Awaitable<Result<images::Image>> ImagePuller::fetch(std::string reference, images::PullPolicy policy, std::string auth) {
   auto store = store_;
   auto result = std::make_shared<std::optional<Result<images::Image>>>();
   auto executor = co_await asio::this_coro::executor;
@@ -25,7 +26,7 @@ Awaitable<Result<images::Image>> ImagePuller::fetch(std::string reference, image
   auto initiate = [=](auto handler) mutable {
     auto guard = asio::make_work_guard(executor);
     asio::post(*threads, [=, guard = std::move(guard), handler = std::move(handler)]() mutable {
-      result->emplace(store->resolve(reference, policy));
+      result->emplace(store->resolve(reference, policy, "", auth));
       asio::post(guard.get_executor(), std::move(handler));
     });
   };

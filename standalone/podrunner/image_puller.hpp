@@ -15,13 +15,13 @@ class ImagePuller {
  public:
   ImagePuller(Executor executor, std::shared_ptr<images::Store> store);
   ~ImagePuller();
-  /// Joins a fetch of the same name and policy that is under way. Fetches run on threads of their own: they
+  /// Joins a fetch of the same name, policy and logins that is under way. Fetches run on threads of their own: they
   /// take minutes, and nothing else may wait behind them.
-  Task<Result<images::Image>> pull(const std::string& reference, images::PullPolicy policy);
+  Task<Result<images::Image>> pull(const std::string& reference, images::PullPolicy policy, const std::string& auth = "");
   images::Store& store() { return *store_; }
 
  private:
-  Awaitable<Result<images::Image>> fetch(std::string reference, images::PullPolicy policy);
+  Awaitable<Result<images::Image>> fetch(std::string reference, images::PullPolicy policy, std::string auth);
   Executor executor_;
   std::shared_ptr<images::Store> store_;
   std::map<std::string, Task<Result<images::Image>>> running_;

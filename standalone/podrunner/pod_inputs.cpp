@@ -26,7 +26,9 @@ Awaitable<Result<std::map<std::string, images::Image>>> PodWorker::fetch_images(
     if (!found.ok() && found.error().code == Code::NotFound && w.policy != images::PullPolicy::Never) {
       facts_.container.reason = "ContainerCreating";
       event("Normal", "Pulling", "Pulling image \"" + w.reference + "\"");
-      auto pull = deps_.images.pull(w.reference, w.policy);
+      auto logins = co_await fetch_logins();
+      if (!logins.ok()) co_return std::move(logins).error();
+      auto pull = deps_.images.pull(w.reference, w.policy, *logins);
       // The status says meanwhile that the pod is being made; its deletion does not wait for the fetch.
       (void)co_await report();
       while (!pull.done() && !ending() && !stop.stop_requested()) {
@@ -54,6 +56,28 @@ Awaitable<Result<std::map<std::string, images::Image>>> PodWorker::fetch_images(
     out.emplace(w.volume, std::move(*found));
   }
   co_return out;
+}
+
+/// The registries' logins of the pod's imagePullSecrets, as one document; empty when there are none.
+Awaitable<Result<std::string>> PodWorker::fetch_logins() {
+  Json all = Json::object();
+  const auto names = pod_.image_pull_secrets;
+  for (const auto& name : names) {
+    auto secret = co_await deps_.client.get(k8s::resources::kSecrets, pod_.ns, name);
+    if (!secret.ok() && k8s::is_not_found(secret.error())) {
+      event("Warning", "FailedToRetrieveImagePullSecret", "Unable to retrieve the image pull secret " + name);
+      continue;
+    }
+    if (!secret.ok()) co_return std::move(secret).error();
+    const Objects one{{{"Secret", name}, std::move(*secret)}};
+    auto text = object_value(one, {"Secret", name}, ".dockerconfigjson");
+    auto logins = text.ok() ? parse_json(*text) : Result<Json>(text.error());
+    const Json* auths = logins.ok() ? find(*logins, {"auths"}) : nullptr;
+    if (!auths || !auths->is_object())
+      co_return Error(Code::InvalidArgument, "ErrImagePull", "image pull secret " + name + " is not of type kubernetes.io/dockerconfigjson");
+    for (const auto& [host, login] : auths->items()) all["auths"][host] = login;
+  }
+  co_return all.empty() ? std::string() : dump_json(all);
 }
 
 Awaitable<Result<Objects>> PodWorker::fetch_objects() {

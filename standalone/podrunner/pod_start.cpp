@@ -75,6 +75,7 @@ SandboxSpec sandbox_spec(const StartContext& c, const std::vector<std::string>& 
   }
   spec.binds.push_back({c.paths.termination_log().string(), container.termination_log, false});
   for (const auto& d : devices) spec.devices.push_back({d.path, d.name, false});
+  for (const auto& d : container.devices) spec.devices.push_back({c.volumes.at(d.name).source, d.path, false});
   for (const auto* name : {"ld.so.cache", "alternatives"})
     if (fs::exists(fs::path("/etc") / name)) spec.host_etc.push_back(name);
   for (const auto* name : {"bin", "sbin", "lib", "lib32", "lib64", "libx32"})

@@ -85,7 +85,8 @@ ContainerView container_view(const Json& c) {
   if (const Json* v = find(c, {"volumeMounts"}); v && v->is_array())
     for (const auto& m : *v)
       out.mounts.push_back({string_at(m, {"name"}), string_at(m, {"mountPath"}), string_at(m, {"subPath"}), bool_at(m, {"readOnly"})});
-  if (const Json* v = find(c, {"volumeDevices"}); v && v->is_array()) out.has_volume_devices = !v->empty();
+  if (const Json* v = find(c, {"volumeDevices"}); v && v->is_array())
+    for (const auto& d : *v) out.devices.push_back({string_at(d, {"name"}), string_at(d, {"devicePath"}), "", false});
   out.requests = quantities(find(c, {"resources", "requests"}));
   out.limits = quantities(find(c, {"resources", "limits"}));
   out.run_as_user = optional_int(find(c, {"securityContext", "runAsUser"}));
@@ -150,6 +151,8 @@ Result<PodView> PodView::decode(const Json& pod) {
   if (const Json* v = find(spec, {"volumes"}); v && v->is_array()) out.volumes = *v;
   if (const Json* v = find(spec, {"readinessGates"}); v && v->is_array())
     for (const auto& g : *v) out.readiness_gates.push_back(string_at(g, {"conditionType"}));
+  if (const Json* v = find(spec, {"imagePullSecrets"}); v && v->is_array())
+    for (const auto& s : *v) out.image_pull_secrets.push_back(string_at(s, {"name"}));
   out.run_as_user = optional_int(find(spec, {"securityContext", "runAsUser"}));
   out.run_as_group = optional_int(find(spec, {"securityContext", "runAsGroup"}));
   out.fs_group = optional_int(find(spec, {"securityContext", "fsGroup"}));

@@ -36,7 +36,7 @@ struct ContainerView {
   std::vector<std::string> command, args;
   Json env = Json::array(), env_from = Json::array();
   std::vector<VolumeMount> mounts;
-  bool has_volume_devices = false;
+  std::vector<VolumeMount> devices;         ///< volumeDevices: path is the devicePath
   std::map<std::string, api::Quantity> requests, limits;
   std::optional<std::int64_t> run_as_user, run_as_group;
   bool privileged = false;
@@ -58,7 +58,7 @@ struct PodView {
   std::vector<ContainerView> containers;
   std::size_t init_containers = 0;
   Json volumes = Json::array();                 ///< as they stand in spec.volumes
-  std::vector<std::string> readiness_gates;
+  std::vector<std::string> readiness_gates, image_pull_secrets;
   std::optional<std::int64_t> run_as_user, run_as_group, fs_group;
   std::vector<std::int64_t> supplemental_groups;
   std::int64_t grace_seconds = 30;              ///< spec.terminationGracePeriodSeconds

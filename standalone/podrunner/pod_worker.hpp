@@ -63,6 +63,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Awaitable<Result<void>> try_start(StopToken stop);
   Awaitable<Result<std::map<std::string, images::Image>>> fetch_images(StopToken stop);
   Awaitable<Result<Objects>> fetch_objects();
+  Awaitable<Result<std::string>> fetch_logins();
   Awaitable<Result<std::map<std::string, Json>>> fetch_claims();
   Awaitable<void> end_container();
   Awaitable<void> container_ended();

@@ -21,13 +21,14 @@ std::vector<std::string> sandbox_argv(const SandboxSpec& spec) {
 
   add({"--ro-bind", "/usr", "/usr"});
   for (const auto& link : spec.root_links) add({"--symlink", "usr/" + link, "/" + link});
-  add({"--proc", "/proc", "--dev", "/dev", "--ro-bind", "/sys", "/sys"});
+  add({"--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--ro-bind", "/sys", "/sys"});
   add({"--perms", "1777", "--tmpfs", "/tmp", "--perms", "0755", "--tmpfs", "/run", "--perms", "0755", "--tmpfs", "/var"});
   add({"--symlink", "../run", "/var/run", "--perms", "1777", "--dir", "/var/tmp", "--perms", "0755", "--dir", "/var/lib"});
   add({"--ro-bind", spec.etc_dir, "/etc"});
   for (const auto& name : spec.host_etc) add({"--ro-bind", "/etc/" + name, "/etc/" + name});
 
-  // Folders that bwrap makes on its own are closed to everybody but root: each one on the way is made here.
+  // Folders that bwrap makes on its own are closed to everybody but root: each one on the way is made here,
+  // also inside another volume.
   std::set<std::string> made{"/", "/usr", "/proc", "/dev", "/sys", "/tmp", "/run", "/var", "/var/lib", "/etc"};
   const auto parents = [&](const std::string& target) {
     for (auto slash = target.find('/', 1); slash != std::string::npos; slash = target.find('/', slash + 1)) {
@@ -49,9 +50,7 @@ std::vector<std::string> sandbox_argv(const SandboxSpec& spec) {
     return std::count(a.target.begin(), a.target.end(), '/') < std::count(b.target.begin(), b.target.end(), '/');
   });
   for (const auto& b : binds) {
-    // Inside another volume the folders belong to that volume.
-    const bool nested = std::any_of(binds.begin(), binds.end(), [&](const Bind& o) { return b.target.starts_with(o.target + "/"); });
-    if (!nested) parents(b.target);
+    parents(b.target);
     add({b.read_only ? "--ro-bind" : "--bind", b.source, b.target});
     made.insert(b.target);
   }

@@ -17,7 +17,6 @@ std::optional<Refusal> unsupported(const PodView& pod, const std::string& launch
   if (c.command.empty()) return refuse("container " + c.name + " names no command");
   if (c.privileged) return refuse("privileged containers are not run by this node");
   if (c.run_as_user.value_or(pod.run_as_user.value_or(1)) == 0) return refuse("runAsUser 0 (root) is not offered by this node");
-  if (c.has_volume_devices) return refuse("volumeDevices (block volumes) are not offered by this node");
   if (c.has_lifecycle_hooks) return refuse("lifecycle hooks are not offered by this node");
   for (const auto& [what, probe] : {std::pair{"livenessProbe", &c.liveness}, {"readinessProbe", &c.readiness}, {"startupProbe", &c.startup}})
     if (*probe && (*probe)->kind == ProbeView::Kind::Unsupported)
@@ -27,6 +26,10 @@ std::optional<Refusal> unsupported(const PodView& pod, const std::string& launch
     if (!pod.volume(m.name)) return refuse("volumeMount " + m.name + " names no volume");
     if (m.path.empty() || m.path[0] != '/' || m.path.find("/../") != std::string::npos || m.path.ends_with("/.."))
       return refuse("volumeMount " + m.name + " has the unusable path " + m.path);
+  }
+  for (const auto& d : c.devices) {
+    if (!pod.volume(d.name)) return refuse("volumeDevice " + d.name + " names no volume");
+    if (!d.path.starts_with("/dev/") || d.path.find("..") != std::string::npos) return refuse("volumeDevice " + d.name + ": the device path must be under /dev, it is " + d.path);
   }
   return std::nullopt;
 }

@@ -175,14 +175,29 @@ Result<Mounted> projected(const VolumeContext& c, const std::string& name, const
   return write_files(c, "projected", name, set, true);
 }
 
+/// A node of the pod's own for a block device of the machine, so that the device itself keeps its owner and mode.
+Result<Mounted> block_device(const VolumeContext& c, const std::string& name, const std::string& path, bool read_only) {
+  struct stat st {};
+  if (path.empty() || ::stat(path.c_str(), &st) != 0 || !S_ISBLK(st.st_mode)) return mount_error("volume " + name + ": " + path + " is no block device on the node");
+  NV_TRY_VOID(make_dirs(c.paths.devices(), 0711));
+  const auto node = c.paths.devices() / ("volume-" + name);
+  ::unlink(node.c_str());
+  if (::mknod(node.c_str(), S_IFBLK | (read_only ? 0400 : 0600), st.st_rdev) != 0) return mount_errno(errno, "make the device " + node.string());
+  if (::chown(node.c_str(), c.uid, c.gid) != 0) return mount_errno(errno, "give the device " + node.string() + " to the pod");
+  return Mounted{node.string(), read_only, true};
+}
+
 Result<Mounted> claim(const VolumeContext& c, const std::string& name, const Json& source) {
   const std::string claim_name = string_at(source, {"claimName"});
   const auto it = c.claims.find(claim_name);
   if (it == c.claims.end()) return mount_error("volume " + name + ": claim " + claim_name + " is not bound");
   const Json& volume = it->second;
   const bool read_only = bool_at(source, {"readOnly"});
-  if (string_at(volume, {"spec", "volumeMode"}, "Filesystem") == "Block") return mount_error("volume " + name + ": claims with volumeMode Block are not offered by this node");
-  const std::string path = string_at(volume, {"spec", "local", "path"});
+  std::string path = string_at(volume, {"spec", "local", "path"});
+  if (string_at(volume, {"spec", "volumeMode"}, "Filesystem") == "Block") {
+    if (path.empty()) path = string_at(volume, {"spec", "hostPath", "path"});
+    return block_device(c, name, path, read_only);
+  }
   if (volumes::is_ours(volume)) {
     NV_TRY_VOID(materialise_volume(volume, c.options.volumes_dir(), c.uid, c.gid));
   } else if (path.empty()) {
@@ -231,8 +246,10 @@ Result<Mounted> set_up(const VolumeContext& c, const Json& v) {
 
 Result<MountedVolumes> set_up_volumes(const VolumeContext& context) {
   MountedVolumes out;
-  for (const auto& c : context.pod.containers)
-    for (const auto& m : c.mounts) {
+  for (const auto& c : context.pod.containers) {
+    auto used = c.mounts;
+    used.insert(used.end(), c.devices.begin(), c.devices.end());
+    for (const auto& m : used) {
       if (out.contains(m.name)) continue;
       const Json* volume = context.pod.volume(m.name);
       if (!volume) return mount_error("volumeMount " + m.name + " names no volume");
@@ -244,6 +261,11 @@ Result<MountedVolumes> set_up_volumes(const VolumeContext& context) {
       }
       out.emplace(m.name, std::move(*made));
     }
+    for (const auto& m : c.mounts)
+      if (out.at(m.name).device) return mount_error("volume " + m.name + " is a block device: it cannot be mounted at " + m.path);
+    for (const auto& d : c.devices)
+      if (!out.at(d.name).device) return mount_error("volume " + d.name + " is no block device, as " + d.path + " would need");
+  }
   return out;
 }
 

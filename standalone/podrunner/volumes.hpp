@@ -11,6 +11,7 @@ namespace nodevirt::podrunner {
 struct Mounted {
   std::string source;
   bool read_only = false;
+  bool device = false;                            ///< a device node of the pod's own, for volumeDevices
 };
 using MountedVolumes = std::map<std::string, Mounted>;
 

@@ -77,6 +77,8 @@ TEST_CASE("the sandbox' command line") {
 --symlink usr/lib64 /lib64
 --proc /proc
 --dev /dev
+--perms 1777
+--tmpfs /dev/shm
 --ro-bind /sys /sys
 --perms 1777
 --tmpfs /tmp
@@ -106,6 +108,8 @@ TEST_CASE("the sandbox' command line") {
 --perms 0755
 --dir /run/kubevirt/container-disks
 --ro-bind /images/x /run/kubevirt/container-disks/boot
+--perms 0755
+--dir /run/kubevirt-private/vmi-disks
 --bind /volumes/pv1 /run/kubevirt-private/vmi-disks/root
 --perms 0755
 --dir /var/lib/kubevirt
@@ -345,4 +349,22 @@ TEST_CASE("CNI configuration") {
   CHECK(plugins[1]["runtimeConfig"]["portMappings"][0]["hostPort"] == 8080);
   CHECK(cni_address(Json::parse(R"({"ips":[{"address":"fd00::1/64"},{"address":"10.1.0.2/24"}]})")) == "10.1.0.2");
   CHECK(cni_address(Json::object()).empty());
+}
+
+TEST_CASE("every launcher pod that virt-controller renders is run") {
+  int seen = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(NV_SOURCE_DIR) + "/tests/golden/pods")) {
+    if (!entry.path().string().ends_with(".pod.json")) continue;
+    ++seen;
+    DYNAMIC_SECTION(entry.path().filename().string()) {
+      Json pod = parse_json(nodevirt::read_file(entry.path()).value()).value();
+      pod["metadata"]["uid"] = "u1";
+      const auto decoded = PodView::decode(pod);
+      REQUIRE(decoded.ok());
+      const auto refusal = unsupported(*decoded, "nodevirt/virt-launcher:test");
+      INFO((refusal ? refusal->message : ""));
+      CHECK_FALSE(refusal);
+    }
+  }
+  CHECK(seen > 0);
 }

@@ -101,10 +101,11 @@ struct Node {
   Json pod(const std::string& name, const std::string& script, const std::string& uid = "") {
     Json p = Json::parse(R"({"metadata":{"namespace":"default"},"spec":{"restartPolicy":"Never","terminationGracePeriodSeconds":5,
       "containers":[{"name":"compute","image":"launcher:1","command":["/bin/sh","-c"],
-        "volumeMounts":[{"name":"sockets","mountPath":"/var/run/kubevirt/sockets"},{"name":"conf","mountPath":"/conf"}],
+        "volumeMounts":[{"name":"sockets","mountPath":"/var/run/kubevirt/sockets"},{"name":"conf","mountPath":"/conf"},
+          {"name":"inner","mountPath":"/var/run/kubevirt/sockets/deep/inner"}],
         "env":[{"name":"POD_IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}}],
-        "resources":{"requests":{"cpu":"100m","memory":"64Mi"}}}],
-      "volumes":[{"name":"sockets","emptyDir":{}},{"name":"conf","configMap":{"name":"conf"}}]},"status":{"phase":"Pending"}})");
+        "resources":{"requests":{"cpu":"100m","memory":"64Mi"},"limits":{"devices.kubevirt.io/tun":"1","devices.kubevirt.io/kvm":"1"}}}],
+      "volumes":[{"name":"sockets","emptyDir":{}},{"name":"inner","emptyDir":{}},{"name":"conf","configMap":{"name":"conf"}}]},"status":{"phase":"Pending"}})");
     p["metadata"]["name"] = name;
     if (!uid.empty()) p["metadata"]["uid"] = uid;
     p["spec"]["nodeName"] = options.node_name;
@@ -162,7 +163,7 @@ TEST_CASE("a pod runs in its sandbox, ends, and leaves nothing") {
   node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{"key":"value"}})"));
   const Json made = node.pod("ends", "id -u; cat /proc/1/comm; grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; cat /conf/key; echo; "
                                      "echo $POD_IP; hostname; touch /var/run/kubevirt/sockets/x && echo writable; mount -t tmpfs none /tmp || echo nomount; "
-                                     "unshare -U true || echo nouserns; cat /sys/class/net/*/operstate; ls /; echo bye >/dev/termination-log; exit 3");
+                                     "unshare -U true || echo nouserns; touch /run/kubevirt/sockets/deep/inner/x && echo nested; test -w /dev/net/tun && echo tun; cat /sys/class/net/*/operstate; ls /; echo bye >/dev/termination-log; exit 3");
   REQUIRE(node.until([&] { return node.phase("ends") == "Failed"; }));
   const Json pod = node.object("ends");
   const std::string log = node.log(made);
@@ -175,6 +176,8 @@ TEST_CASE("a pod runs in its sandbox, ends, and leaves nothing") {
   CHECK(log.find("value\n" + string_at(pod, {"status", "podIP"}) + "\nends\nwritable\n") != std::string::npos);
   CHECK(log.find("nomount") != std::string::npos);
   CHECK(log.find("nouserns") != std::string::npos);
+  CHECK(log.find("nested\n") != std::string::npos);
+  CHECK(log.find("tun\n") != std::string::npos);
   CHECK(string_at(pod, {"status", "podIP"}).starts_with("10.203.0."));
   const Json& terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"];
   CHECK(terminated["exitCode"] == 3);
@@ -364,4 +367,15 @@ TEST_CASE("killed anywhere, the runner's successor has one pod, and then none") 
       cni.data_dir = node.options.node_dir() / "cni";
       CHECK(cni_leases(cni).empty());
     }
+}
+
+// For trying things out by hand: NV_SCRIPT is what the container's shell runs.
+TEST_CASE("a script in a sandbox", "[.script]") {
+  const char* script = std::getenv("NV_SCRIPT");
+  if (!script) return;
+  Node node;
+  node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
+  const Json made = node.pod("script", script);
+  node.until([&] { return node.phase("script") == "Succeeded" || node.phase("script") == "Failed"; }, std::chrono::seconds(120));
+  WARN(node.log(made));
 }
