@@ -17,7 +17,7 @@ class Accelerator {
     std::filesystem::path probe_kernel;  ///< an ordinary 64-bit kernel; empty: no KVM
     std::string qemu = "qemu-system-x86_64";
     std::filesystem::path device = "/dev/kvm";
-    std::chrono::milliseconds patience{8000};
+    std::chrono::milliseconds patience{5000};
   };
   explicit Accelerator(Options options);
   ~Accelerator();
