@@ -35,6 +35,7 @@ void ServerResponse::finish_headers(Headers& headers) {
 Awaitable<Result<void>> ServerResponse::send(Response response) {
   if (started()) co_return misuse();
   state_ = State::Done;
+  response.headers.remove("Transfer-Encoding");  // of an answer that is passed on
   if (!bodyless(response.status)) response.headers.set("Content-Length", std::to_string(response.body.size()));
   finish_headers(response.headers);
   auto head = write_head(response);

@@ -47,6 +47,8 @@ Awaitable<Result<void>> change_vm(SubresourceDeps& deps, SubresourceRequest& req
   if (!found.ok() && found.error().code != Code::NotFound) co_return found.error();
   const Json* vmi = found.ok() ? &*found : nullptr;
   NV_CO_TRY(auto steps, plan(vm, vmi, body));
+  auto user = std::string(request.http.headers.get("X-Remote-User"));
+  log::info("{} {}/{}{}, asked by {}", request.verb, request.ns, request.name, wants_dry_run(body) ? " (dry run)" : "", user.empty() ? "unknown" : user);
   co_return co_await write_all(deps.client, request, std::move(steps), wants_dry_run(body));
 }
 
