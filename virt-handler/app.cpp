@@ -82,7 +82,6 @@ class Handler {
   void instance_changed(const std::shared_ptr<const InstanceObject>& old, const std::shared_ptr<const InstanceObject>& now);
   void pod_changed(const std::shared_ptr<const PodObject>& old, const std::shared_ptr<const PodObject>& now);
   Awaitable<void> find_accelerator();
-  Awaitable<void> fill_capabilities(bool kvm);
   Awaitable<void> know_the_node();
   Awaitable<void> run_controller();
 
@@ -175,26 +174,16 @@ Awaitable<void> Handler::find_accelerator() {
   publisher_.poke();
 }
 
-Awaitable<void> Handler::fill_capabilities(bool kvm) {
-  CapabilityCacheOptions cache{.dir = options_.capability_cache_dir, .state_dir = options_.state_dir, .launcher_uid = options_.launcher_uid};
-  cache.kvm = kvm;
-  auto filled = co_await fill_capability_cache(cache);
-  if (!filled.ok()) log::warning("{}: starts of instances will take 2 s longer", filled.error().message);
-}
-
 /// Takes a moment when the answers were kept, and a second when they are new. Trying KVM may take longer: nobody
 /// waits for that here, and instances that come meanwhile wait with their start.
 Awaitable<void> Handler::know_the_node() {
   Executor executor = io_.get_executor();
   spawn(executor, find_accelerator(), "accelerator");
-  StopToken stop = stop_.get_token();
-  for (int i = 0; i < 10 && !accelerator_.known(); ++i) co_await clock_.sleep(10ms, stop);
-  bool assumed = accelerator_.known().value_or(false);
-  co_await fill_capabilities(assumed);
+  CapabilityCacheOptions cache{.dir = options_.capability_cache_dir, .state_dir = options_.state_dir, .launcher_uid = options_.launcher_uid};
+  auto filled = co_await fill_capability_cache(cache);
+  if (!filled.ok()) log::warning("{}: starts of instances will take 2 s longer", filled.error().message);
   capabilities_ready_ = true;
   publisher_.poke();
-  bool kvm = co_await accelerator_.kvm();
-  if (kvm != assumed) co_await fill_capabilities(kvm);
 }
 
 Awaitable<void> Handler::run_controller() {

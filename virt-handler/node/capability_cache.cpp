@@ -1,5 +1,6 @@
 #include "virt-handler/node/capability_cache.hpp"
 
+#include <cerrno>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@ Json key_of(const CapabilityCacheOptions& options) {
   utsname kernel{};
   uname(&kernel);
   return Json{{"qemu", program_identity(options.qemu)}, {"libvirtd", program_identity(options.libvirtd)},
-              {"kernel", fmt::format("{} {}", kernel.release, kernel.version)}, {"kvm", options.kvm}, {"uid", options.launcher_uid}};
+              {"kernel", fmt::format("{} {}", kernel.release, kernel.version)}, {"kvm", fs::exists(options.kvm)}, {"uid", options.launcher_uid}};
 }
 
 bool holds_files(const fs::path& dir) {
@@ -31,10 +32,21 @@ bool holds_files(const fs::path& dir) {
   return false;
 }
 
+/// A device node as a launcher gets it: its own, because the node's keeps its owner and mode. Empty without KVM.
+Result<fs::path> own_kvm_device(const CapabilityCacheOptions& options) {
+  struct stat info {};
+  if (stat(options.kvm.c_str(), &info) != 0 || !S_ISCHR(info.st_mode)) return fs::path();
+  fs::path device = options.state_dir / "probe-kvm";
+  unlink(device.c_str());
+  if (mknod(device.c_str(), S_IFCHR | 0600, info.st_rdev) != 0) return errno_error(errno, "make the device " + device.string());
+  if (chown(device.c_str(), options.launcher_uid, options.launcher_uid) != 0) return errno_error(errno, "give away " + device.string());
+  return device;
+}
+
 /// The probing libvirt sees /dev as a launcher does, and dies with its pid namespace.
-Command probing_command(const CapabilityCacheOptions& options, const fs::path& scratch, const fs::path& emulator) {
+Command probing_command(const CapabilityCacheOptions& options, const fs::path& scratch, const fs::path& emulator, const fs::path& kvm) {
   std::vector<std::string> argv{"bwrap", "--die-with-parent", "--unshare-pid", "--dev-bind", "/", "/", "--dev", "/dev"};
-  if (options.kvm) argv.insert(argv.end(), {"--dev-bind", "/dev/kvm", "/dev/kvm"});
+  if (!kvm.empty()) argv.insert(argv.end(), {"--dev-bind", kvm.string(), "/dev/kvm"});
   std::string uid = std::to_string(options.launcher_uid);
   argv.insert(argv.end(), {"--proc", "/proc", "setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs",
                            "virsh", "-q", "-c", "qemu:///session", "domcapabilities", "--emulatorbin", emulator.string()});
@@ -67,7 +79,9 @@ Result<void> fill(const CapabilityCacheOptions& options) {
   TempDir scratch("nodevirt-capabilities");
   if (chown(scratch.path().c_str(), options.launcher_uid, options.launcher_uid) != 0)
     return errno_error(errno, "give the scratch folder to the launcher's user");
-  auto done = check_output(probing_command(options, scratch.path(), emulator));
+  NV_TRY(fs::path kvm, own_kvm_device(options));
+  auto done = check_output(probing_command(options, scratch.path(), emulator, kvm));
+  if (!kvm.empty()) unlink(kvm.c_str());
   if (!done.ok()) return done.error().with_context("probe QEMU's capabilities");
   NV_TRY_VOID(copy_files(scratch.path() / "libvirt/qemu/cache/capabilities", options.dir));
   return write_file_atomic(kept, dump_json(key));

@@ -11,7 +11,8 @@ struct CapabilityCacheOptions {
   std::filesystem::path dir;         ///< gets libvirt's files (SHA.xml), readable by everybody
   std::filesystem::path state_dir;
   unsigned launcher_uid = 107;
-  bool kvm = false;                  ///< launchers get /dev/kvm: libvirt probes again when that differs
+  std::filesystem::path kvm = "/dev/kvm";  ///< launchers get one of their own where this exists, whether it works or not:
+                                           ///< libvirt probes again when what it sees differs from what was probed
   std::string qemu = "qemu-system-x86_64", libvirtd = "libvirtd";
 };
 
