@@ -254,10 +254,12 @@ void Guest::ended(std::string reason) {
   // libvirt forgets why when its daemon is replaced meanwhile.
   bool killed = read_file(deps_.paths.shutdown_mark(), 64).value_or("") == kKilled;
   if (killed && exit_code_of(reason) != 0) reason = "Destroyed";
+  else if (exit_code_of(reason) != 0) reason = "Crashed";  // libvirt has several words for it: Failed, Daemon, Unknown
   {
     std::lock_guard lock(mutex_);
     if (exit_code_) return;
     exit_code_ = exit_code_of(reason);
+    end_reason_ = reason;
     goodbye_by_ = std::chrono::steady_clock::now() + kGoodbye;
   }
   if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");

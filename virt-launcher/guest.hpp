@@ -78,6 +78,7 @@ class Guest {
   std::vector<v1::GuestInterface> agent_interfaces_;
   bool adopted_ = false;
   std::optional<int> exit_code_;             // set once the guest has ended
+  std::string end_reason_;                   // Shutdown, Destroyed or Crashed, from then on
   std::chrono::steady_clock::time_point goodbye_by_;
   Session session_;                          // last: its callbacks use the rest
 };

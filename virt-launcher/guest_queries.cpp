@@ -20,6 +20,10 @@ v1::DomainState Guest::state(bool with_xml) {
   out.set_present(true);
   out.set_state(std::string(libvirt::state_word(s->state)));
   out.set_reason(std::string(libvirt::reason_word(s->state, s->reason)));
+  if (!s->active()) {
+    std::lock_guard lock(mutex_);
+    if (!end_reason_.empty()) out.set_reason(end_reason_);
+  }
   out.set_uuid(d->uuid());
   if (auto xml = d->xml(); xml.ok()) {
     read_domain_xml(*xml, out);

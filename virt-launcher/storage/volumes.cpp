@@ -101,6 +101,7 @@ Result<DiskSource> prepare(const api::Instance& vmi, const api::Volume& v, const
       NV_TRY(fs::path base, claim_image(v.name, raw, paths));
       return overlay_over(v.name, base, paths);
     }
+    case VolumeKind::dataVolume:
     case VolumeKind::persistentVolumeClaim: {
       NV_TRY(fs::path image, claim_image(v.name, raw, paths));
       return existing(v.name, image, v.claim.read_only);

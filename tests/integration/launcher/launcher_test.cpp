@@ -78,7 +78,15 @@ TEST_CASE("a guest outlives kill -9 of the launcher and of libvirtd") {
   REQUIRE(qemu > 0);
   SECTION("the launcher") {
     pid_t launcher = pod.child("virt-launcher");
+    auto cut = pod.client().watch();
     ::kill(launcher, SIGKILL);
+    for (;;) {  // whoever watched is told that it ended
+      auto next = cut->next();
+      auto event = pod.wait(std::move(next));
+      if (event.ok()) continue;
+      CHECK(event.error().code == Code::Unavailable);
+      break;
+    }
     REQUIRE(Pod::eventually([&] { return pod.child("virt-launcher") > 0 && pod.child("virt-launcher") != launcher; }));
     pod.forget_client();
   }
@@ -103,13 +111,27 @@ TEST_CASE("a guest outlives kill -9 of the launcher and of libvirtd") {
   CHECK(pod.exit_code() == 0);
 }
 
+TEST_CASE("a launcher killed right after the start finds the guest running") {
+  Pod pod({}, "NODEVIRT_FAILPOINTS=launcher-after-domain-started=kill");
+  auto lost = pod.sync();
+  CHECK(lost.error().code == Code::Unavailable);
+  pod.forget_client();
+  REQUIRE(Pod::eventually([&] { return pod.state().state() == "Running"; }));
+  auto again = pod.sync();
+  REQUIRE(again.ok());
+  CHECK(again->qemu_pid() == pod.child("qemu-system"));
+  auto watch = pod.client().watch();
+  REQUIRE(pod.wait(pod.client().command(DomainCommand::Kill, pod.domain_request())).ok());
+  CHECK(pod.exit_code() == 0);
+}
+
 TEST_CASE("a QEMU that crashes ends the pod with code 1, and the watcher hears why") {
   Pod pod;
   auto watch = pod.client().watch();
   REQUIRE(pod.sync().ok());
   ::kill(pod.child("qemu-system"), SIGSEGV);
   auto last = pod.await_event(*watch, "Stopped");
-  CHECK(last.detail() == "Failed");  // libvirt's word for a monitor that is gone
+  CHECK(last.detail() == "Crashed");
   CHECK(pod.exit_code() == 1);
 }
 
