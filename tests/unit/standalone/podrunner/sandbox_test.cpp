@@ -42,7 +42,7 @@ struct Node {
   /// `at`: the folder of another process' node, whose network namespace this one is in already.
   explicit Node(std::string at = "", bool run = true) : borrowed(!at.empty()) {
     const fs::path root = borrowed ? fs::path(at) : dir.path();
-    options.node_name = "node";
+    options.node_name = "nvtest";
     options.node_ip = "127.0.0.1";
     options.data_dir = root / "data";
     options.run_dir = root / "run";
@@ -51,7 +51,6 @@ struct Node {
     options.launcher_uid = options.launcher_gid = 10107;
     options.cni.pod_cidr = "10.203.0.0/24";
     options.cni.bridge = "nvt0";
-    options.cgroups = false;
     fs::create_directories(options.program_dir);
     if (!borrowed) {
       fs::permissions(dir.path(), fs::perms(0711));
@@ -70,6 +69,9 @@ struct Node {
       (void)remove_network_namespace(it->path());
     }
     (void)unmount_below(dir.path());
+    const auto groups = CgroupLayout::detect();
+    for (const auto& root : {groups.v2, groups.cpu, groups.memory})
+      if (!root.empty()) ::rmdir((root + "/nodevirt/" + options.node_name).c_str()), ::rmdir((root + "/nodevirt").c_str());
     ::setns(before.get(), CLONE_NEWNET);
   }
   void start() {
@@ -207,6 +209,11 @@ TEST_CASE("a pod survives the runner, is taken over, and is gone before its obje
   REQUIRE(first.init > 0);
   REQUIRE(first.shim > 0);
   CHECK(condition(node.object("stays"), "Ready") == "True");
+  // Where the host lets us, the pod's processes stand in its group; it is gone with them.
+  const auto groups = CgroupLayout::detect();
+  const auto group = (groups.v2.empty() ? groups.cpu : groups.v2) + "/nodevirt/nvtest/pod" + string_at(made, {"metadata", "uid"});
+  if (fs::exists(group)) CHECK(nodevirt::read_file(group + "/cgroup.procs").value().find(std::to_string(first.init) + "\n") != std::string::npos);
+  else WARN("no cgroup could be made");
   const auto second = std::chrono::steady_clock::now();
   node.pod("second", "trap 'exit 0' TERM; while :; do sleep 0.05; done");
   REQUIRE(node.until([&] { return node.phase("second") == "Running"; }));
@@ -231,6 +238,7 @@ TEST_CASE("a pod survives the runner, is taken over, and is gone before its obje
     node.remove("stays", 5);
     REQUIRE(node.until([&] { return node.phase("stays") == "gone"; }));
     CHECK_FALSE(alive_at_delete);
+    CHECK_FALSE(fs::exists(group));
     CHECK(fs::is_empty(node.options.pods_dir()));
     CHECK(fs::is_empty(node.options.netns_dir()));
   }
