@@ -49,7 +49,9 @@ Command probing_command(const CapabilityCacheOptions& options, const fs::path& s
   if (!kvm.empty()) argv.insert(argv.end(), {"--dev-bind", kvm.string(), "/dev/kvm"});
   std::string uid = std::to_string(options.launcher_uid);
   argv.insert(argv.end(), {"--proc", "/proc", "setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs",
-                           "virsh", "-q", "-c", "qemu:///session", "domcapabilities", "--emulatorbin", emulator.string()});
+                           "virsh", "-q", "-c", "qemu:///session",
+                           // The first makes libvirt look at every emulator that is installed, as it does at a daemon's first use.
+                           "capabilities; domcapabilities --emulatorbin " + emulator.string()});
   Command command{.argv = std::move(argv), .timeout = std::chrono::seconds(60)};
   for (const char* name : {"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"})
     command.env[name] = scratch.string();
