@@ -11,6 +11,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "pkg/base/clock.hpp"
 #include "pkg/base/id.hpp"
 #include "pkg/client/client.hpp"
 #include "pkg/k8s/json_patch.hpp"

@@ -173,9 +173,6 @@ Awaitable<Result<void>> create_instance(Ptr<Impl> self, typename Impl::Round* r)
   self->created[r->key] = {string_at(*made, {"metadata", "uid"}), self->ctx.clock.now() + kEcho};
   log::info("created instance {}", r->key);
   instance_created(self->ctx, r->object);
-  // The instance runs without its revision; it is needed when the template is changed.
-  auto remembered = co_await self->revisions.remember(r->object);
-  if (!remembered.ok()) log::warning("{}: {}", r->key, remembered.error().message);
   co_return Result<void>();
 }
 
@@ -301,6 +298,9 @@ Awaitable<Result<Action>> reconcile(Ptr<Impl> self, std::string key) {
   auto stepped = co_await take_step(self, &r);
   if (!stepped.ok()) first_error = stepped.error();
   if (r.plan.step == Step::RemoveFinalizer && stepped.ok()) co_return Action{};
+  // What else is to be written (status, revision) waits until the watch shows the instance, and does not stand
+  // in the way of its pod.
+  if (r.plan.step == Step::Create && stepped.ok()) co_return Action{kEcho};
 
   auto compared = co_await compare_template(self, &r);
   if (!compared.ok() && !first_error) first_error = compared.error();

@@ -128,7 +128,7 @@ StatusOutcome compute_status(const StatusInput& in) {
 }
 
 std::optional<Json> gate_patch(const Json& object, const PodObject& pod, Clock::WallTime now) {
-  if (!pod.gated || pod.ended() || pod.deleting()) return std::nullopt;
+  if (!pod.gated || pod.phase != "Running" || pod.deleting()) return std::nullopt;
   bool paused = condition_is(object, "Paused", "True");
   const api::Condition* have = pod.condition(api::kUnpausedGate);
   std::string status = paused ? "False" : "True";

@@ -1,0 +1,334 @@
+// The controllers against a server in memory: from a machine to a pod and back, with every single request
+// failing once, before or after it was done.
+#include <catch2/catch.hpp>
+
+#include "tests/support/memory_api.hpp"
+#include "virt-controller/controllers.hpp"
+#include "virt-controller/status_patch.hpp"
+
+using namespace nodevirt;
+using namespace nodevirt::virt_controller;
+namespace res = k8s::resources;
+
+namespace {
+
+/// Loses the answer of one request that was done.
+class LossyApi final : public testing::MemoryApi {
+ public:
+  int lose_before = -1, lose_after = -1, writes = 0;
+  Awaitable<Result<net::Response>> send(net::Request request) override {
+    bool write = request.method != "GET" && request.path().find("/events") == std::string::npos;
+    int n = write ? writes++ : -2;
+    if (n == lose_before) co_return Error(Code::Unavailable, "the connection broke");
+    auto done = co_await MemoryApi::send(std::move(request));
+    if (n == lose_after) co_return Error(Code::Unavailable, "the answer was lost");
+    co_return done;
+  }
+};
+
+struct World {
+  boost::asio::io_context io;
+  ManualClock clock{*parse_time("2026-01-01T00:00:00Z")};
+  std::shared_ptr<LossyApi> api = std::make_shared<LossyApi>();
+  StopSource stop;
+  std::unique_ptr<Controllers> controllers;
+
+  World() {
+    api->put(res::kNodes, {{"metadata", {{"name", "node1"}, {"labels", {{"kubevirt.io/schedulable", "true"}}},
+                                         {"annotations", {{"kubevirt.io/heartbeat", "2026-01-01T00:00:00Z"}}}}}});
+    start();
+  }
+  ~World() { end(); }
+  void start() {
+    stop = StopSource();
+    Options o;
+    o.launcher_image = "launcher:1";
+    controllers = std::make_unique<Controllers>(io.get_executor(), client::Client(api), clock, o);
+    spawn(io.get_executor(), controllers->follow(stop.get_token()), "follow");
+    spawn(io.get_executor(), controllers->lead(stop.get_token()), "lead");
+    settle();
+  }
+  void end() {
+    stop.request_stop();
+    poll();
+    controllers.reset();
+    poll();
+  }
+  void poll() {
+    io.restart();
+    while (io.poll() > 0) io.restart();
+  }
+  /// Until nothing moves any more, back-offs of failed requests included.
+  void settle() {
+    poll();
+    for (int i = 0; i < 40; ++i) {
+      clock.advance(5ms);
+      poll();
+    }
+  }
+  void pass(Clock::Duration d) {
+    clock.advance(d);
+    settle();
+  }
+
+  void machine(const char* strategy, Json volumes = Json::array()) {
+    api->put(res::kVirtualMachines, {{"metadata", {{"name", "vm"}, {"namespace", "n"}, {"generation", 1}}},
+        {"spec", {{"runStrategy", strategy}, {"template", {{"spec", {{"domain", {{"resources", {{"requests", {{"memory", "64M"}}}}}}}, {"volumes", volumes}}}}}}}});
+    settle();
+  }
+  Json vm() const { auto* o = api->get(res::kVirtualMachines, "n", "vm"); return o ? *o : Json(); }
+  Json vmi() const { auto* o = api->get(res::kVirtualMachineInstances, "n", "vm"); return o ? *o : Json(); }
+  Json pod() const {
+    auto i = vmi();
+    if (i.is_null()) return Json();
+    for (const auto& p : controllers->context().pods.list()) {
+      auto* o = api->get(res::kPods, "n", p->meta.name);
+      if (o && string_at(*o, {"metadata", "labels", "kubevirt.io/created-by"}) == string_at(i, {"metadata", "uid"})) return *o;
+    }
+    return Json();
+  }
+  std::size_t pods() const { return controllers->context().pods.list().size(); }
+  std::string phase() const { return string_at(vmi(), {"status", "phase"}); }
+  std::string word() const { return string_at(vm(), {"status", "printableStatus"}); }
+  void edit(const k8s::Resource& r, Json object, const std::function<void(Json&)>& change) {
+    change(object);
+    api->put(r, object);
+    settle();
+  }
+  void run_pod() {
+    edit(res::kPods, pod(), [](Json& p) {
+      p["spec"]["nodeName"] = "node1";
+      p["status"] = {{"phase", "Running"}, {"conditions", Json::array({Json{{"type", "Ready"}, {"status", "True"}}})},
+                     {"containerStatuses", Json::array({Json{{"name", "compute"}, {"state", {{"running", Json::object()}}}}})}};
+    });
+  }
+  void set_phase(const char* phase) {
+    edit(res::kVirtualMachineInstances, vmi(), [&](Json& i) { enter_phase(i["status"], phase, clock.wall()); });
+  }
+  void end_pod() {
+    Json p = pod();
+    api->erase(res::kPods, "n", string_at(p, {"metadata", "name"}));
+    settle();
+  }
+  void switch_to(const char* strategy) {
+    edit(res::kVirtualMachines, vm(), [&](Json& m) { m["spec"]["runStrategy"] = strategy; });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("from a machine to a running guest and back") {
+  World w;
+  w.machine("Always");
+  CHECK(w.phase() == "Scheduling");
+  CHECK(w.word() == "Starting");
+  CHECK(w.pods() == 1);
+  CHECK(has_finalizer(w.vm(), "kubevirt.io/virtualMachineControllerFinalize"));
+  w.run_pod();
+  CHECK(w.phase() == "Scheduled");
+  CHECK(string_at(w.vmi(), {"metadata", "labels", "kubevirt.io/nodeName"}) == "node1");
+  w.set_phase("Running");
+  CHECK(w.word() == "Running");
+  CHECK(bool_at(w.vm(), {"status", "ready"}));
+  CHECK(condition_is({{"status", w.pod()["status"]}}, "kubevirt.io/virtual-machine-unpaused", "True"));
+
+  w.switch_to("Halted");
+  CHECK(w.word() == "Stopping");
+  CHECK_FALSE(string_at(w.vmi(), {"metadata", "deletionTimestamp"}).empty());
+  CHECK(string_at(w.pod(), {"metadata", "deletionTimestamp"}).empty());  // the guest's end is virt-handler's business
+  w.set_phase("Succeeded");
+  CHECK_FALSE(string_at(w.pod(), {"metadata", "deletionTimestamp"}).empty());
+  CHECK(w.phase() == "Succeeded");  // held until its pod is gone
+  w.end_pod();
+  CHECK(w.vmi().is_null());
+  CHECK(w.word() == "Stopped");
+  CHECK_FALSE(bool_at(w.vm(), {"status", "created"}));
+}
+
+TEST_CASE("a new instance is never made while the old one is there") {
+  World w;
+  w.machine("Always");
+  w.run_pod();
+  w.set_phase("Running");
+  std::string first = string_at(w.vmi(), {"metadata", "uid"});
+  w.set_phase("Failed");
+  w.pass(600s);
+  CHECK(string_at(w.vmi(), {"metadata", "uid"}) == first);
+  CHECK(w.pods() == 1);
+  w.end_pod();
+  CHECK(string_at(w.vmi(), {"metadata", "uid"}) != first);
+  CHECK(w.phase() == "Scheduling");
+}
+
+TEST_CASE("an instance that fails before it ran is tried again later and later") {
+  World w;
+  w.machine("Always");
+  w.edit(res::kPods, w.pod(), [](Json& p) { p["status"]["phase"] = "Failed"; });
+  w.end_pod();
+  CHECK(w.vmi().is_null());
+  CHECK(w.word() == "CrashLoopBackOff");
+  CHECK(int_at(w.vm(), {"status", "startFailure", "consecutiveFailCount"}) == 1);
+  w.pass(5s);
+  CHECK(w.vmi().is_null());
+  w.pass(12s);
+  CHECK(w.phase() == "Scheduling");
+}
+
+TEST_CASE("RerunOnFailure runs again after a failure, not after a shutdown") {
+  World w;
+  w.machine("RerunOnFailure");
+  w.run_pod();
+  w.set_phase("Running");
+  SECTION("failure") {
+    w.set_phase("Failed");
+    w.end_pod();
+    CHECK(w.phase() == "Scheduling");
+    CHECK_FALSE(w.vm()["status"].contains("stateChangeRequests"));
+  }
+  SECTION("failure, and the controller dies in between") {
+    w.set_phase("Failed");
+    w.end();
+    w.start();
+    w.end_pod();
+    CHECK(w.phase() == "Scheduling");
+  }
+  SECTION("shutdown") {
+    w.set_phase("Succeeded");
+    w.end_pod();
+    w.pass(600s);
+    CHECK(w.vmi().is_null());
+    CHECK(w.word() == "Stopped");
+  }
+}
+
+TEST_CASE("a claim that is missing is waited for") {
+  World w;
+  w.machine("Always", Json::array({Json{{"name", "d"}, {"persistentVolumeClaim", {{"claimName", "data"}}}}}));
+  CHECK(w.phase() == "Pending");
+  CHECK(w.word() == "ErrorPvcNotFound");
+  CHECK(w.pods() == 0);
+  w.api->put(res::kPersistentVolumeClaims, {{"metadata", {{"name", "data"}, {"namespace", "n"}}}, {"status", {{"phase", "Bound"}}}});
+  w.settle();
+  CHECK(w.phase() == "Scheduling");
+  CHECK(w.word() == "Starting");
+}
+
+TEST_CASE("an orphan is adopted by the machine of its name") {
+  World w;
+  w.machine("Always");
+  w.run_pod();
+  w.set_phase("Running");
+  std::string uid = string_at(w.vmi(), {"metadata", "uid"});
+  w.edit(res::kVirtualMachines, w.vm(), [](Json& m) {
+    m["metadata"]["finalizers"].push_back("orphan");
+    m["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+  });
+  CHECK_FALSE(has_finalizer(w.vm(), "kubevirt.io/virtualMachineControllerFinalize"));
+  CHECK(string_at(w.vmi(), {"metadata", "deletionTimestamp"}).empty());
+  // The garbage collector's part:
+  w.api->erase(res::kVirtualMachines, "n", "vm");
+  w.edit(res::kVirtualMachineInstances, w.vmi(), [](Json& i) { i["metadata"].erase("ownerReferences"); });
+  w.machine("Always");
+  CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
+  CHECK(controller_of(w.vmi()) == string_at(w.vm(), {"metadata", "uid"}));
+  CHECK(w.word() == "Running");
+}
+
+TEST_CASE("a changed template is shown until the restart") {
+  World w;
+  w.machine("Always");
+  w.run_pod();
+  w.set_phase("Running");
+  CHECK_FALSE(condition_is(w.vm(), "RestartRequired", "True"));
+  w.edit(res::kVirtualMachines, w.vm(), [](Json& m) {
+    m["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 7;
+    m["metadata"]["generation"] = 2;
+  });
+  CHECK(condition_is(w.vm(), "RestartRequired", "True"));
+  CHECK(int_at(w.vm(), {"status", "observedGeneration"}) == 1);
+  CHECK(int_at(w.vm(), {"status", "desiredGeneration"}) == 2);
+  w.set_phase("Succeeded");
+  w.end_pod();
+  CHECK(int_at(w.vmi(), {"spec", "terminationGracePeriodSeconds"}) == 7);
+  CHECK_FALSE(condition_is(w.vm(), "RestartRequired", "True"));
+}
+
+TEST_CASE("no request that fails or whose answer is lost loses or doubles anything") {
+  bool after = GENERATE(false, true);
+  int n = GENERATE(range(0, 14));
+  DYNAMIC_SECTION((after ? "answer lost " : "never arrived ") << n) {
+    World w;
+    (after ? w.api->lose_after : w.api->lose_before) = n;
+    w.machine("Always");
+    w.pass(30s);
+    CHECK(w.phase() == "Scheduling");
+    CHECK(w.pods() == 1);
+    w.run_pod();
+    w.set_phase("Running");
+    w.pass(30s);
+    CHECK(w.word() == "Running");
+    w.switch_to("Halted");
+    w.pass(30s);
+    w.set_phase("Succeeded");
+    w.pass(30s);
+    w.end_pod();
+    w.pass(30s);
+    CHECK(w.vmi().is_null());
+    CHECK(w.word() == "Stopped");
+    CHECK(w.pods() == 0);
+  }
+}
+
+TEST_CASE("a controller that starts in the middle goes on from there") {
+  World w;
+  w.machine("Always");
+  std::string pod = string_at(w.pod(), {"metadata", "name"});
+  w.end();
+  w.start();
+  CHECK(w.pods() == 1);
+  CHECK(string_at(w.pod(), {"metadata", "name"}) == pod);
+  w.end();
+  w.start();
+  w.run_pod();
+  CHECK(w.phase() == "Scheduled");
+}
+
+TEST_CASE("a node that does not answer gets no new guests, and what runs there is not made again elsewhere") {
+  World w;
+  w.machine("Always");
+  w.run_pod();
+  w.set_phase("Running");
+  std::string uid = string_at(w.vmi(), {"metadata", "uid"});
+  w.pass(240s);
+  CHECK(condition_is(w.vmi(), "Ready", "True"));
+  for (int i = 0; i < 5; ++i) w.pass(60s);
+  CHECK(string_at(*w.api->get(res::kNodes, "", "node1"), {"metadata", "labels", "kubevirt.io/schedulable"}) == "false");
+  CHECK(condition_is(w.vmi(), "Ready", "False", "NodeUnresponsive"));
+  CHECK(w.phase() == "Running");
+  for (int i = 0; i < 60; ++i) w.pass(60s);
+  CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
+  CHECK(w.pods() == 1);
+  SECTION("the node comes back") {
+    w.edit(res::kNodes, *w.api->get(res::kNodes, "", "node1"), [&](Json& n) { n["metadata"]["annotations"]["kubevirt.io/heartbeat"] = format_time(w.clock.wall()); });
+    CHECK(condition_is(w.vmi(), "Ready", "True"));
+  }
+  SECTION("a person says that it is gone") {
+    w.end_pod();
+    w.pass(60s);
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+    CHECK(w.phase() == "Scheduling");
+  }
+}
+
+TEST_CASE("what is at rest causes no requests") {
+  World w;
+  w.machine("Always");
+  w.run_pod();
+  w.set_phase("Running");
+  w.pass(30s);
+  int before = w.api->writes;
+  std::size_t all = w.api->requests.size();
+  for (int i = 0; i < 4; ++i) w.pass(60s);
+  CHECK(w.api->writes == before);
+  CHECK(w.api->requests.size() == all);
+}
