@@ -1,6 +1,7 @@
 #include "standalone/apiserver/app.hpp"
 
 #include <malloc.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <iostream>
@@ -93,6 +94,7 @@ int run(std::vector<std::string> args, Extensions extensions, std::vector<Server
   ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
   ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
   log::init("apiserver");
+  ::umask(0077);   // the database holds secrets
   auto flags = parse_flags(args);
   if (!flags.ok()) {
     std::cerr << "nodevirt apiserver: " << flags.error().message << "\n";

@@ -111,6 +111,7 @@ Awaitable<void> route(Call& call) {
     co_return;
   }
   if (path.starts_with("/openapi/")) { co_await handle_openapi(call); co_return; }
+  if (path == "/metrics") { co_await handle_metrics(call); co_return; }
   // Below an aggregated group version, discovery is its own server's.
   std::string_view rest = path;
   if (rest.starts_with("/apis/")) {

@@ -1,5 +1,7 @@
 #include "standalone/apiserver/errors.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace nodevirt::apiserver {
@@ -94,7 +96,11 @@ Error conflict(std::string_view group, std::string_view plural, std::string_view
   return make("Conflict", fmt::format("Operation cannot be fulfilled on {} \"{}\": {}", qualified(group, plural), name, m),
               details_of(group, plural, name));
 }
-Error invalid(std::string_view group, std::string_view kind, std::string_view name, const std::vector<Cause>& causes) {
+Error invalid(std::string_view group, std::string_view kind, std::string_view name, const std::vector<Cause>& all) {
+  // Checks on several levels may find the same; it is told once.
+  std::vector<Cause> causes;
+  for (const auto& c : all)
+    if (std::none_of(causes.begin(), causes.end(), [&](const Cause& o) { return o.field == c.field && o.message == c.message; })) causes.push_back(c);
   std::string list;
   for (const auto& c : causes) {
     if (!list.empty()) list += ", ";

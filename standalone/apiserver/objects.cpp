@@ -82,6 +82,7 @@ Error describe(const Error& e, const ResourceInfo& info, const std::string& name
   if (e.reason == "AlreadyExists") return already_exists(info.group, info.plural, name);
   if (e.reason == "NotFound") return not_found(info.group, info.plural, name);
   if (e.reason == "Conflict") return conflict(info.group, info.plural, name, e.message);
+  if (e.reason.empty()) return internal_error(e.message);   // the disk is full, say
   return e;
 }
 
@@ -171,6 +172,7 @@ Awaitable<Result<Written>> Objects::finish(WriteContext& c, Json object, const J
   }
   // From here to the commit nothing suspends: what the hook sees is what the commit is based on.
   auto context = strategy_context(c);
+  context.warnings = &c.warnings;
   if (!remove) {
     auto last = info.strategy->before_commit(context, stored, current_stored);
     if (!last.ok()) co_return Error(last.error());
@@ -239,6 +241,7 @@ Awaitable<Result<Written>> Objects::create(WriteContext& c, Json object) {
       meta(candidate)["name"] = c.name;
     }
     auto context = strategy_context(c);
+    context.warnings = &c.warnings;
     auto prepared = info.strategy->prepare_create(context, candidate);
     if (!prepared.ok()) co_return Error(prepared.error());
 
@@ -366,6 +369,7 @@ Awaitable<Result<Written>> Objects::update(WriteContext& c, UpdateOptions o, Mut
       copy_member(object, current, "status");
     }
     auto context = strategy_context(c);
+    context.warnings = &c.warnings;
     auto prepared = info.strategy->prepare_update(context, object, current, c.subresource);
     if (!prepared.ok()) co_return Error(prepared.error());
 
@@ -436,6 +440,8 @@ Awaitable<Result<Written>> Objects::update(WriteContext& c, UpdateOptions o, Mut
 
 Awaitable<Result<Deleted>> Objects::remove(WriteContext& c, Deletion d) {
   const auto& info = *c.resource;
+  if (info.id == "namespaces" && (c.name == "default" || c.name == "kube-system" || c.name == "kube-public"))
+    co_return forbidden("", "namespaces", c.name, "this namespace may not be deleted");
   for (int attempt = 0;; ++attempt) {
     auto head = s_.store->head(info.id, c.ns, c.name);
     if (!head) co_return not_found(info.group, info.plural, c.name);

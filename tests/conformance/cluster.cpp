@@ -34,7 +34,8 @@ void Cluster::start() {
 
 void Cluster::stop() {
   stop_->request_stop();
-  for (int i = 0; i < 20; ++i) io_->run_for(std::chrono::milliseconds(1));
+  io_->restart();
+  io_->run_for(std::chrono::milliseconds(20));
   server_.reset();
   io_.reset();
 }

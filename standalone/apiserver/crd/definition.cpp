@@ -7,6 +7,7 @@
 
 #include "standalone/apiserver/resources/builtin_strategies.hpp"
 #include "standalone/apiserver/store/store.hpp"
+#include "standalone/schema/table.hpp"
 #include "standalone/schema/validator.hpp"
 
 namespace nodevirt::apiserver {
@@ -114,7 +115,7 @@ class DefinitionStrategy final : public PlainStrategy {
     return {};
   }
 
-  std::vector<Cause> validate(StrategyContext&, const Json& o, const Json* old) const override {
+  std::vector<Cause> validate(StrategyContext& context, const Json& o, const Json* old) const override {
     std::vector<Cause> out;
     auto plural = string_at(o, {"spec", "names", "plural"}), group = string_at(o, {"spec", "group"});
     if (auto want = plural + "." + group; want != string_at(o, {"metadata", "name"}))
@@ -135,14 +136,27 @@ class DefinitionStrategy final : public PlainStrategy {
       storage += bool_at(v, {"storage"});
       if (!seen.insert(name).second) out.push_back({path + ".name", "FieldValueDuplicate", fmt::format("Duplicate value: \"{}\"", name)});
       if (auto why = check_label(name); !why.empty()) out.push_back({path + ".name", "FieldValueInvalid", fmt::format("Invalid value: \"{}\": {}", name, why)});
+      if (const Json* columns = find(v, {"additionalPrinterColumns"}); columns && !columns->is_null()) {
+        if (auto table = schema::TableFormat::custom(*columns); !table.ok())
+          out.push_back({path + ".additionalPrinterColumns", "FieldValueInvalid", "Invalid value: " + table.error().message});
+      }
       const Json* schema = find(v, {"schema", "openAPIV3Schema"});
       if (!schema) {
         out.push_back({path + ".schema.openAPIV3Schema", "FieldValueRequired", "Required value: schemas are required"});
         continue;
       }
       if (old && unchanged(*old, name, *schema)) continue;
-      if (auto compiled = schema::Validator::compile(*schema); !compiled.ok())
-        out.push_back({path + ".schema.openAPIV3Schema", "FieldValueInvalid", "Invalid value: " + compiled.error().message});
+      auto compiled = schema::Validator::compile(*schema);
+      if (!compiled.ok()) {
+        // "properties[spec].type: Required value ...": the place within the schema goes to the field's path.
+        const auto& message = compiled.error().message;
+        auto colon = message.find(": ");
+        auto place = message.substr(0, colon);
+        auto field = path + ".schema.openAPIV3Schema" + (place == "schema" || colon == std::string::npos ? "" : "." + place);
+        out.push_back({field, "FieldValueInvalid", colon == std::string::npos ? message : message.substr(colon + 2)});
+      } else if (context.warnings) {
+        for (const auto& w : (*compiled)->warnings()) context.warnings->push_back(fmt::format("{}.schema.openAPIV3Schema: {}", path, w));
+      }
     }
     if (storage != 1)
       out.push_back({"spec.versions", "FieldValueInvalid", "Invalid value: must have exactly one version marked as storage version"});

@@ -60,5 +60,6 @@ Awaitable<void> handle_subresource(Call& call);
 Awaitable<void> handle_review(Call& call);
 Awaitable<void> handle_discovery(Call& call);
 Awaitable<void> handle_openapi(Call& call);
+Awaitable<void> handle_metrics(Call& call);
 
 }  // namespace nodevirt::apiserver

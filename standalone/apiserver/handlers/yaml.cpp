@@ -108,7 +108,7 @@ void emit(std::string& out, const Json& v, int indent, bool in_list) {
 Result<std::vector<Json>> yaml_documents(std::string_view text) {
   try {
     std::vector<Json> out;
-    std::size_t budget = 1000000;
+    std::size_t budget = 300000;
     std::string copy(text);
     for (const auto& node : YAML::LoadAll(copy)) {
       auto json = convert(node, 0, budget);

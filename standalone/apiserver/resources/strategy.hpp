@@ -24,6 +24,7 @@ struct StrategyContext {
   const UserInfo& user;
   Clock::WallTime now;
   bool dry_run = false;
+  std::vector<std::string>* warnings = nullptr;   ///< told to the person, where there is one
 };
 
 class Strategy {
