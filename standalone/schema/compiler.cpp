@@ -349,7 +349,7 @@ Result<void> Compiler::check_defaults() {
     Json copy = *p.node->default_value;
     std::vector<FieldError> errors;
     validate_node(*p.node, copy, nullptr, errors);
-    if (!errors.empty()) return invalid(p.where + ".default", to_string(errors.front()));
+    if (!errors.empty()) return invalid(p.where + ".default", errors.front().path.empty() ? errors.front().message : to_string(errors.front()));
   }
   return {};
 }
