@@ -83,7 +83,7 @@ std::string_view type_name(const Json& value);
 std::string quoted(const Json& value);
 bool matches_format(Format format, std::string_view text);
 
-/// The number of elements of a list at which checks for uniqueness switch to hashing.
+/// What tells an element of a list apart: its keys (list of maps) or its value, as compact JSON.
 std::string canonical_key(const Node& list, const Json& element);
 
 }  // namespace nodevirt::schema

@@ -50,7 +50,7 @@ class Validator {
   void apply_defaults(Json& object) const;
 
   /// Every violation, at most 100. `old` is the stored object of an update or nullptr: a value that
-  /// the update did not touch is not complained about (ratcheting), except for required and type.
+  /// the update did not touch is not complained about (ratcheting).
   std::vector<FieldError> validate(const Json& object, const Json* old = nullptr) const;
 
   /// What is accepted but not enforced, one sentence each: for the Warning header when a CRD is
