@@ -34,6 +34,8 @@ Result<void> node_sysctls() {
   NV_TRY_VOID(write_sysctl("net/ipv4/ip_forward", "1"));
   NV_TRY_VOID(write_sysctl("net/ipv4/conf/all/rp_filter", "0"));
   NV_TRY_VOID(write_sysctl("net/ipv4/conf/default/rp_filter", "0"));
+  // Pods on one bridge reach each other's Services by routing, with or without br_netfilter.
+  if (std::filesystem::exists("/proc/sys/net/bridge/bridge-nf-call-iptables")) NV_TRY_VOID(write_sysctl("net/bridge/bridge-nf-call-iptables", "0"));
   return {};
 }
 
@@ -87,7 +89,9 @@ std::string host_batch(const Topology& t, bool bridge_exists, const std::vector<
   for (std::size_t i = 0; i < t.nodes.size(); ++i) {
     const NodeNetwork& n = t.nodes[i];
     if (!exists[i]) out += fmt::format("link add {} type veth peer name eth0 netns {}\n", n.host_link, n.netns);
-    out += fmt::format("link set {0} master {1}\nlink set {0} up\n", n.host_link, t.bridge);
+    // Where the machine's bridges pass through its IP rules (br_netfilter), a translated packet may have to leave by
+    // the port it came from.
+    out += fmt::format("link set {0} master {1}\nlink set {0} type bridge_slave hairpin on\nlink set {0} up\n", n.host_link, t.bridge);
     out += fmt::format("route replace {} via {} dev {} onlink\n", n.pods.to_string(), n.address, t.bridge);
   }
   out += fmt::format("route replace {} dev {}\n", t.services_range.to_string(), t.bridge);
