@@ -81,9 +81,10 @@ Result<void> write_file_atomic(const fs::path& path, std::string_view content, m
 
 Result<void> make_dirs(const fs::path& path, mode_t mode) {
   std::error_code ec;
-  fs::create_directories(path, ec);
+  const bool made = fs::create_directories(path, ec);
   if (ec) return errno_error(ec.value(), "create folder " + path.string());
-  if (::chmod(path.c_str(), mode) != 0) return errno_error(errno, "chmod " + path.string());
+  // A folder that was there and is somebody else's (a volume) keeps its mode.
+  if (::chmod(path.c_str(), mode) != 0 && (made || errno != EPERM)) return errno_error(errno, "chmod " + path.string());
   return {};
 }
 
