@@ -94,9 +94,12 @@ Result<void> bring_down(const DataDir& data, const DownOptions& o, const LinkedP
     pid = lock_holder(data);
   }
   if (pid != 0) {
-    if (!o.keep_guests && !pods_left(data).empty())
-      if (auto stopped = stop_guests(data, o); !stopped.ok())
+    if (!o.keep_guests) {
+      auto stopped = stop_guests(data, o);
+      // Without an API server there is nobody to ask; that only matters when there is somebody to stop.
+      if (!stopped.ok() && !pods_left(data).empty())
         return stopped.error().with_context("stop the guests (--keep-guests leaves them running)");
+    }
     NV_TRY_VOID(stop_programs(data, pid));
   } else {
     say("[ok] no program was running");
@@ -105,6 +108,8 @@ Result<void> bring_down(const DataDir& data, const DownOptions& o, const LinkedP
     say("[ok] guests run on; `nodevirt up` takes them over");
     return {};
   }
+  if (auto left = pods_left(data); !left.empty())
+    return Error{Code::FailedPrecondition, fmt::format("{} guests still run, so their network stays; say `nodevirt down` again", left.size())};
   NV_TRY_VOID(nodes::tear_down(instance->whole_topology()));
   say("[ok] network removed; the state stays in " + data.root.string());
   return {};
