@@ -58,6 +58,12 @@ Awaitable<Result<Json>> exchange(std::shared_ptr<Transport> transport, net::Requ
   co_return std::move(*value);
 }
 
+Awaitable<Result<net::Response>> send_raw(std::shared_ptr<Transport> transport, net::Request request) {
+  co_return co_await transport->send(std::move(request));
+}
+
+Awaitable<Result<Json>> refuse(Error error) { co_return error; }
+
 Error name_missing(const k8s::Resource& r) {
   // An empty name would address the whole collection.
   return {Code::InvalidArgument, "BadRequest", fmt::format("{}: the name is empty", r.plural)};
@@ -68,16 +74,14 @@ Error name_missing(const k8s::Resource& r) {
 Client::Client(std::shared_ptr<Transport> transport) : transport_(std::move(transport)) {}
 
 Awaitable<Result<Json>> Client::get(k8s::Resource r, std::string ns, std::string name) {
-  auto transport = transport_;
-  if (name.empty()) co_return name_missing(r);
+  if (name.empty()) return refuse(name_missing(r));
   net::Request request = plain_request("GET", r.path(ns, name));
-  co_return co_await exchange(std::move(transport), std::move(request));
+  return exchange(transport_, std::move(request));
 }
 
 Awaitable<Result<Json>> Client::list(k8s::Resource r, std::string ns, ListOptions o) {
-  auto transport = transport_;
   net::Request request = plain_request("GET", list_target(r, ns, o));
-  co_return co_await exchange(std::move(transport), std::move(request));
+  return exchange(transport_, std::move(request));
 }
 
 std::string list_target(const k8s::Resource& r, std::string_view ns, const ListOptions& o) {
@@ -92,46 +96,41 @@ std::string list_target(const k8s::Resource& r, std::string_view ns, const ListO
 }
 
 Awaitable<Result<Json>> Client::create(k8s::Resource r, std::string ns, Json object, WriteOptions o) {
-  auto transport = transport_;
   net::Request request = request_with_body("POST", with_query(r.path(ns), write_query(o)), "application/json", object);
-  co_return co_await exchange(std::move(transport), std::move(request));
+  return exchange(transport_, std::move(request));
 }
 
 Awaitable<Result<Json>> Client::create_subresource(k8s::Resource r, std::string ns, std::string name, std::string subresource,
                                                    Json object) {
-  auto transport = transport_;
-  if (name.empty()) co_return name_missing(r);
+  if (name.empty()) return refuse(name_missing(r));
   net::Request request = request_with_body("POST", r.path(ns, name, subresource), "application/json", object);
-  co_return co_await exchange(std::move(transport), std::move(request));
+  return exchange(transport_, std::move(request));
 }
 
 Awaitable<Result<Json>> Client::replace(k8s::Resource r, std::string ns, std::string name, Json object, WriteOptions o) {
-  auto transport = transport_;
-  if (name.empty()) co_return name_missing(r);
+  if (name.empty()) return refuse(name_missing(r));
   net::Request request =
       request_with_body("PUT", with_query(r.path(ns, name, o.subresource), write_query(o)), "application/json", object);
-  co_return co_await exchange(std::move(transport), std::move(request));
+  return exchange(transport_, std::move(request));
 }
 
 Awaitable<Result<Json>> Client::patch(k8s::Resource r, std::string ns, std::string name, PatchType type, Json patch,
                                       WriteOptions o) {
-  auto transport = transport_;
-  if (name.empty()) co_return name_missing(r);
+  if (name.empty()) return refuse(name_missing(r));
   net::Request request =
       request_with_body("PATCH", with_query(r.path(ns, name, o.subresource), write_query(o)), content_type(type), patch);
-  co_return co_await exchange(std::move(transport), std::move(request));
+  return exchange(transport_, std::move(request));
 }
 
 Awaitable<Result<Json>> Client::remove(k8s::Resource r, std::string ns, std::string name, DeleteOptions o) {
-  auto transport = transport_;
-  if (name.empty()) co_return name_missing(r);
+  if (name.empty()) return refuse(name_missing(r));
   Json body = {{"kind", "DeleteOptions"}, {"apiVersion", "v1"}};
   if (!o.propagation.empty()) body["propagationPolicy"] = o.propagation;
   if (o.grace_period_seconds) body["gracePeriodSeconds"] = *o.grace_period_seconds;
   if (!o.uid.empty()) body["preconditions"]["uid"] = o.uid;
   if (!o.resource_version.empty()) body["preconditions"]["resourceVersion"] = o.resource_version;
   net::Request request = request_with_body("DELETE", r.path(ns, name), "application/json", body);
-  co_return co_await exchange(std::move(transport), std::move(request));
+  return exchange(transport_, std::move(request));
 }
 
 Awaitable<Result<Json>> Client::list(k8s::Resource r, std::string ns) {
@@ -155,8 +154,7 @@ Awaitable<Result<Json>> Client::remove(k8s::Resource r, std::string ns, std::str
 }
 
 Awaitable<Result<net::Response>> Client::raw(net::Request request) {
-  auto transport = transport_;
-  co_return co_await transport->send(std::move(request));
+  return send_raw(transport_, std::move(request));
 }
 
 }  // namespace nodevirt::client

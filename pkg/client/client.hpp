@@ -38,6 +38,7 @@ std::string list_target(const k8s::Resource& r, std::string_view ns, const ListO
 /// Every call is one request; nothing is retried here. Errors carry the Status' reason (NotFound,
 /// AlreadyExists, Conflict, Invalid, Forbidden, Expired ...), its message and its details.
 ///
+/// The Client itself need not outlive what its calls return.
 /// Options are variables of the caller, never written inside the co_await expression: GCC 12 copies such
 /// temporaries bit by bit (that is also why there are overloads here, and no default arguments).
 class Client {
