@@ -103,15 +103,41 @@ void emit(std::string& out, const Json& v, int indent, bool in_list) {
   }
 }
 
+/// Takes the text up to a line `---` or `...` (which end a document wherever they stand at its column 0).
+std::string next_document(std::string_view& text) {
+  std::string out;
+  while (!text.empty()) {
+    auto end = std::min(text.find('\n'), text.size());
+    auto line = text.substr(0, end);
+    auto here = text;
+    text.remove_prefix(std::min(end + 1, text.size()));
+    bool marker = line.starts_with("---") || line.starts_with("...");
+    if (marker && (line.size() == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\r')) {
+      auto rest = line.substr(3);
+      if (rest.find_first_not_of(" \t\r") == std::string_view::npos || rest.find_first_not_of(" \t") == rest.find('#')) return out;
+      if (out.find_first_not_of(" \t\r\n") == std::string::npos) {   // "--- value": the document begins on this line
+        out = std::string(rest) + "\n";
+        continue;
+      }
+      text = here;   // the next document begins on this line
+      return out;
+    }
+    out.append(line).append(1, '\n');
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<std::vector<Json>> yaml_documents(std::string_view text) {
   try {
     std::vector<Json> out;
     std::size_t budget = 300000;
-    std::string copy(text);
-    for (const auto& node : YAML::LoadAll(copy)) {
-      auto json = convert(node, 0, budget);
+    // yaml-cpp's LoadAll does not end on some malformed texts (",,"), so documents are separated here.
+    while (!text.empty()) {
+      auto document = next_document(text);
+      if (document.find_first_not_of(" \t\r\n") == std::string::npos) continue;
+      auto json = convert(YAML::Load(document), 0, budget);
       if (!json.is_null()) out.push_back(std::move(json));
     }
     return out;
