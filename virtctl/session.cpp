@@ -6,6 +6,8 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "pkg/k8s/status.hpp"
+
 namespace nodevirt::virtctl {
 
 namespace {
@@ -82,6 +84,12 @@ std::string subresource_path(Kind kind, const std::string& ns, const std::string
                      net::percent_encode(name), subresource);
 }
 
+Awaitable<Result<net::Response>> exchange(Session& session, net::Request request) {
+  NV_CO_TRY(net::Response answer, co_await session.client.raw(std::move(request)));
+  if (answer.status < 200 || answer.status > 299) co_return k8s::error_of_response(answer.status, answer.body);
+  co_return answer;
+}
+
 Awaitable<Result<net::Response>> put_subresource(Session& session, Kind kind, std::string name, std::string subresource,
                                                  Json body) {
   net::Request request;
@@ -89,7 +97,7 @@ Awaitable<Result<net::Response>> put_subresource(Session& session, Kind kind, st
   request.target = subresource_path(kind, session.ns, name, subresource);
   request.headers.set("Content-Type", "application/json");
   request.body = dump_json(body);
-  co_return co_await session.client.raw(std::move(request));
+  co_return co_await exchange(session, std::move(request));
 }
 
 }  // namespace nodevirt::virtctl

@@ -35,7 +35,9 @@ Result<Target> parse_target(const std::vector<std::string>& words, Kind fallback
 
 /// /apis/subresources.kubevirt.io/v1/namespaces/NS/<plural>/NAME/<subresource>
 std::string subresource_path(Kind kind, const std::string& ns, const std::string& name, const std::string& subresource);
-/// PUTs a JSON body to a subresource; the answer's Status becomes the error.
+/// One request to any path of the server; an answer other than 2xx becomes the error that its Status tells.
+Awaitable<Result<net::Response>> exchange(Session& session, net::Request request);
+/// PUTs a JSON body to a subresource.
 Awaitable<Result<net::Response>> put_subresource(Session& session, Kind kind, std::string name, std::string subresource,
                                                  Json body);
 

@@ -59,7 +59,11 @@ class Cluster:
         self.nodes = nodes
         self.env = dict(os.environ, KUBECONFIG=self.kubeconfig, NODEVIRT_SHARE_DIR=os.path.join(BUILD, "share"))
         self.env.pop("NODEVIRT_FAILPOINTS", None)
-        self.up(env)
+        try:
+            self.up(env)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def kubeconfig(self):
@@ -78,8 +82,8 @@ class Cluster:
             print(f"kept: {self.data}", file=sys.stderr)
             return
         try:
-            self.nodevirt("down", "--data-dir", self.data, check=False, timeout=180)
-            self.nodevirt("reset", "--yes", "--data-dir", self.data, check=False, timeout=60)
+            self.nodevirt("down", check=False, timeout=180)
+            self.nodevirt("reset", "--yes", check=False, timeout=60)
         finally:
             shutil.rmtree(self.data, ignore_errors=True)
 
@@ -243,9 +247,8 @@ class Case(unittest.TestCase):
         cls.cluster.close()
 
     def tearDown(self):
-        failed = any(e for _, e in getattr(self._outcome, "errors", []) if e) or \
-            bool(getattr(getattr(self._outcome, "result", None), "failures", None))
-        if failed:
+        result = self._outcome.result
+        if any(test is self for test, _ in result.failures + result.errors):
             done = run(["kubectl", "get", "vms,vmis,pods,events", "-A", "-o", "wide"], env=self.cluster.env, check=False)
             print(done.stdout[-6000:], done.stderr[-500:], file=sys.stderr)
         run(["kubectl", "delete", "vms,vmis,services,pvc", "--all", "--timeout=90s"], env=self.cluster.env, check=False)

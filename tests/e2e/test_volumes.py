@@ -49,8 +49,8 @@ class Volumes(cluster.Case):
         c.wait_console("buses", "from the config drive")
         with Console(c, "buses") as console:
             console.login("root")
-            sizes = console.run("cat /sys/block/*/size")
-            self.assertEqual(sizes.count(str(8 * 2048)), 3, sizes)
+            # The kernel lets USB disks settle for a second before it looks at them.
+            wait("all three disks", lambda: console.run("cat /sys/block/*/size").count(str(8 * 2048)) == 3, 20)
 
     def test_missing_claim_is_told_and_mended(self):
         c = self.cluster

@@ -15,7 +15,7 @@ namespace {
 Awaitable<Result<void>> server_version(Session& session) {
   net::Request request;
   request.target = "/apis/subresources.kubevirt.io/v1/version";
-  NV_CO_TRY(net::Response answer, co_await session.client.raw(std::move(request)));
+  NV_CO_TRY(net::Response answer, co_await exchange(session, std::move(request)));
   NV_CO_TRY(Json version, parse_json(answer.body));
   std::printf("Server Version: %s\n", string_at(version, {"gitVersion"}, "unknown").c_str());
   co_return Result<void>{};

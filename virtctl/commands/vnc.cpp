@@ -158,7 +158,7 @@ Awaitable<Result<void>> screenshot(std::vector<std::string> words, std::string f
   NV_CO_TRY(Target target, parse_target(words, Kind::VirtualMachineInstance));
   net::Request request;
   request.target = subresource_path(Kind::VirtualMachineInstance, session.ns, target.name, "vnc/screenshot");
-  NV_CO_TRY(net::Response answer, co_await session.client.raw(std::move(request)));
+  NV_CO_TRY(net::Response answer, co_await exchange(session, std::move(request)));
   if (file == "-") {
     std::fwrite(answer.body.data(), 1, answer.body.size(), stdout);
   } else {
