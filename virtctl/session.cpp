@@ -26,10 +26,14 @@ std::optional<Kind> kind_of(std::string word) {
 
 Awaitable<void> run_body(std::function<Awaitable<Result<void>>(Session&)> body, Session& session, int& code) {
   Result<void> done = co_await body(session);
-  if (!done.ok()) {
-    std::fprintf(stderr, "error: %s\n", done.error().message.c_str());
-    code = 1;
-  }
+  if (done.ok()) co_return;
+  const Error& error = done.error();
+  std::string hint = error.code == Code::Unauthenticated
+                         ? fmt::format("Unauthorized: {} does not accept the credentials of user \"{}\": ",
+                                       session.endpoint.server, session.endpoint.user)
+                         : "";
+  std::fprintf(stderr, "error: %s%s\n", hint.c_str(), error.message.c_str());
+  code = 1;
 }
 
 }  // namespace
