@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -42,6 +43,16 @@ struct Registry {
   }
 };
 
+// A program that is started again with the same environment must not die again at the same place.
+bool first_firing(const char* name) {
+  const char* folder = std::getenv("NODEVIRT_FAILPOINTS_ONCE_DIR");
+  if (!folder) return true;
+  int fd = ::open((std::string(folder) + "/" + name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0) return false;
+  ::close(fd);
+  return true;
+}
+
 Registry& registry() {
   static auto* r = new Registry;
   return *r;
@@ -60,6 +71,7 @@ bool hit(const char* name) {
   std::lock_guard lock(r.mutex);
   auto it = r.armed.find(std::string_view(name));
   if (it == r.armed.end() || ++it->second.passes != it->second.at) return false;
+  if (!first_firing(name)) return false;
   if (it->second.kill) ::kill(::getpid(), SIGKILL);
   return true;
 }

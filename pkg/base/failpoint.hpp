@@ -1,6 +1,7 @@
 // Faults are injectable: named places where a test may kill, fail or pause a program.
 // NODEVIRT_FAILPOINTS="name=kill;other=error;third=kill@2" in the environment arms them: `kill` is
 // SIGKILL to the own process, `error` makes NV_FAILPOINT_ERROR return true, `@n` fires at the n-th pass.
+// With NODEVIRT_FAILPOINTS_ONCE_DIR each fires once for all processes, and leaves a file of its name there.
 #pragma once
 #include <string>
 #include <vector>
