@@ -12,7 +12,7 @@ constexpr std::size_t kMaxDepth = 200;
 
 using Tokens = std::vector<std::string>;
 
-Error bad(std::string message) { return {Code::InvalidArgument, "BadRequest", std::move(message)}; }
+Error bad_patch(std::string message) { return {Code::InvalidArgument, "BadRequest", std::move(message)}; }
 Error invalid(std::string message) { return {Code::InvalidArgument, "Invalid", std::move(message)}; }
 
 struct Extent {
@@ -66,14 +66,14 @@ class Patcher {
   explicit Patcher(Json& doc) : doc_(doc) {}
 
   Result<void> apply(const Json& op) {
-    if (!op.is_object()) return bad("not an object");
+    if (!op.is_object()) return bad_patch("not an object");
     const Json* name = nodevirt::find(op, {"op"});
-    if (!name || !name->is_string()) return bad("\"op\" is missing");
+    if (!name || !name->is_string()) return bad_patch("\"op\" is missing");
     const auto& what = name->get_ref<const std::string&>();
     NV_TRY(Tokens path, pointer(op, "path"));
     if (what == "add" || what == "replace" || what == "test") {
       const Json* value = nodevirt::find(op, {"value"});
-      if (!value) return bad("\"value\" is missing");
+      if (!value) return bad_patch("\"value\" is missing");
       if (what == "test") return test(path, *value);
       if (what == "replace" && !walk(doc_, path, path.size())) return missing(path);
       return what == "add" ? add(path, *value) : replace(path, *value);
@@ -97,13 +97,13 @@ class Patcher {
       NV_TRY_VOID(remove(from));
       return add(path, std::move(value));
     }
-    return bad(fmt::format("unknown operation \"{}\"", what.substr(0, 32)));
+    return bad_patch(fmt::format("unknown operation \"{}\"", what.substr(0, 32)));
   }
 
  private:
   static Result<Tokens> pointer(const Json& op, const char* key) {
     const Json* text = nodevirt::find(op, {key});
-    if (!text || !text->is_string()) return bad(fmt::format("\"{}\" is missing", key));
+    if (!text || !text->is_string()) return bad_patch(fmt::format("\"{}\" is missing", key));
     return parse_json_pointer(text->get_ref<const std::string&>());
   }
 
@@ -170,12 +170,12 @@ class Patcher {
 Result<std::vector<std::string>> parse_json_pointer(std::string_view text) {
   Tokens out;
   if (text.empty()) return out;
-  if (text[0] != '/') return bad("a JSON pointer is empty or begins with \"/\"");
+  if (text[0] != '/') return bad_patch("a JSON pointer is empty or begins with \"/\"");
   for (char c : text) {
     if (c == '/') out.emplace_back();
     else out.back() += c;
   }
-  if (out.size() > kMaxDepth) return bad("a JSON pointer has too many parts");
+  if (out.size() > kMaxDepth) return bad_patch("a JSON pointer has too many parts");
   for (auto& token : out) {
     std::string decoded;
     for (std::size_t i = 0; i < token.size(); ++i) {
@@ -184,7 +184,7 @@ Result<std::vector<std::string>> parse_json_pointer(std::string_view text) {
       } else if (i + 1 < token.size() && (token[i + 1] == '0' || token[i + 1] == '1')) {
         decoded += token[++i] == '0' ? '~' : '/';
       } else {
-        return bad("\"~\" in a JSON pointer is followed by 0 or 1");
+        return bad_patch("\"~\" in a JSON pointer is followed by 0 or 1");
       }
     }
     token = std::move(decoded);
@@ -203,7 +203,7 @@ std::string escape_json_pointer(std::string_view token) {
 }
 
 Result<Json> apply_json_patch(Json doc, const Json& patch) {
-  if (!patch.is_array()) return bad("a JSON patch is an array of operations");
+  if (!patch.is_array()) return bad_patch("a JSON patch is an array of operations");
   if (patch.size() > kMaxOperations)
     return Error(Code::InvalidArgument, "RequestEntityTooLarge",
                  fmt::format("a JSON patch has at most {} operations, this one {}", kMaxOperations, patch.size()));

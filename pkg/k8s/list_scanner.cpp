@@ -57,7 +57,7 @@ class Scanner {
   std::size_t at_ = 0;
 };
 
-Error bad(std::string_view what) { return {Code::InvalidArgument, "BadRequest", fmt::format("not a list: {}", what)}; }
+Error bad_list(std::string_view what) { return {Code::InvalidArgument, "BadRequest", fmt::format("not a list: {}", what)}; }
 
 }  // namespace
 
@@ -65,27 +65,27 @@ Result<ListPage> scan_list(std::string_view body) {
   ListPage page;
   bool has_items = false, has_metadata = false;
   Scanner in(body);
-  if (!in.take('{')) return bad("it is no JSON object");
+  if (!in.take('{')) return bad_list("it is no JSON object");
   if (!in.take('}')) {
     do {
       std::string_view key = in.value();
-      if (key.size() < 2 || key.front() != '"' || !in.take(':')) return bad("a member has no name");
+      if (key.size() < 2 || key.front() != '"' || !in.take(':')) return bad_list("a member has no name");
       if (key == "\"items\"") {
         has_items = true;
         if (!in.take('[')) {
-          if (in.value() != "null") return bad("items is no array");
+          if (in.value() != "null") return bad_list("items is no array");
         } else if (!in.take(']')) {
           do {
             std::string_view item = in.value();
-            if (item.empty()) return bad("an item is cut off");
+            if (item.empty()) return bad_list("an item is cut off");
             page.items.push_back(item);
           } while (in.take(','));
-          if (!in.take(']')) return bad("items does not end");
+          if (!in.take(']')) return bad_list("items does not end");
         }
         continue;
       }
       std::string_view value = in.value();
-      if (value.empty()) return bad("a member has no value");
+      if (value.empty()) return bad_list("a member has no value");
       if (key == "\"metadata\"") {
         NV_TRY(Json metadata, parse_json(value, 16));
         has_metadata = true;
@@ -93,10 +93,10 @@ Result<ListPage> scan_list(std::string_view body) {
         page.continue_token = string_at(metadata, {"continue"});
       }
     } while (in.take(','));
-    if (!in.take('}')) return bad("it does not end");
+    if (!in.take('}')) return bad_list("it does not end");
   }
-  if (!in.end()) return bad("something follows its end");
-  if (!has_items || !has_metadata) return bad("items or metadata are missing");
+  if (!in.end()) return bad_list("something follows its end");
+  if (!has_items || !has_metadata) return bad_list("items or metadata are missing");
   return page;
 }
 

@@ -10,7 +10,7 @@ using Op = LabelRequirement::Operator;
 constexpr std::size_t kMaxText = 64u << 10;
 constexpr std::size_t kMaxRequirements = 1000;
 
-Error bad(std::string message) { return {Code::InvalidArgument, "BadRequest", std::move(message)}; }
+Error bad_selector(std::string message) { return {Code::InvalidArgument, "BadRequest", std::move(message)}; }
 
 bool alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
@@ -27,21 +27,21 @@ std::optional<std::int64_t> integer(const std::string& s) {
 }
 
 Result<void> validate(const LabelRequirement& r) {
-  if (auto wrong = check_label_key(r.key); !wrong.empty()) return bad(wrong);
+  if (auto wrong = check_label_key(r.key); !wrong.empty()) return bad_selector(wrong);
   switch (r.op) {
     case Op::In: case Op::NotIn:
-      if (r.values.empty()) return bad(fmt::format("label \"{}\": In and NotIn need values", r.key));
+      if (r.values.empty()) return bad_selector(fmt::format("label \"{}\": In and NotIn need values", r.key));
       break;
     case Op::Exists: case Op::DoesNotExist:
-      if (!r.values.empty()) return bad(fmt::format("label \"{}\": Exists and DoesNotExist take no values", r.key));
+      if (!r.values.empty()) return bad_selector(fmt::format("label \"{}\": Exists and DoesNotExist take no values", r.key));
       break;
     case Op::Gt: case Op::Lt:
       if (r.values.size() != 1 || !integer(*r.values.begin()))
-        return bad(fmt::format("label \"{}\": Gt and Lt need one integer", r.key));
+        return bad_selector(fmt::format("label \"{}\": Gt and Lt need one integer", r.key));
       break;
   }
   for (const auto& v : r.values)
-    if (auto wrong = check_label_value(v); !wrong.empty()) return bad(wrong);
+    if (auto wrong = check_label_value(v); !wrong.empty()) return bad_selector(wrong);
   return {};
 }
 
@@ -94,11 +94,11 @@ Result<LabelRequirement> parse_requirement(Lexer& in) {
   } else {
     std::string op = in.word();
     if (op != "in" && op != "notin")
-      return bad(fmt::format("label selector: after \"{}\" one of = == != > < in notin is expected", r.key));
+      return bad_selector(fmt::format("label selector: after \"{}\" one of = == != > < in notin is expected", r.key));
     r.op = op == "in" ? Op::In : Op::NotIn;
-    if (!in.take("(")) return bad("label selector: \"(\" is expected after in and notin");
+    if (!in.take("(")) return bad_selector("label selector: \"(\" is expected after in and notin");
     do r.values.insert(in.word()); while (in.take(","));
-    if (!in.take(")")) return bad("label selector: \")\" is missing");
+    if (!in.take(")")) return bad_selector("label selector: \")\" is missing");
   }
   return r;
 }
@@ -107,7 +107,7 @@ Result<std::vector<LabelRequirement>> decode_expressions(const Json& expressions
   std::vector<LabelRequirement> out;
   if (expressions.is_null()) return out;
   if (!expressions.is_array() || expressions.size() > kMaxRequirements)
-    return bad("matchExpressions must be a list of at most 1000");
+    return bad_selector("matchExpressions must be a list of at most 1000");
   static const std::map<std::string, Op> ops = {{"In", Op::In}, {"NotIn", Op::NotIn}, {"Exists", Op::Exists},
                                                 {"DoesNotExist", Op::DoesNotExist}, {"Gt", Op::Gt}, {"Lt", Op::Lt}};
   for (const auto& e : expressions) {
@@ -115,11 +115,11 @@ Result<std::vector<LabelRequirement>> decode_expressions(const Json& expressions
     r.key = string_at(e, {"key"});
     std::string op = string_at(e, {"operator"});
     auto it = ops.find(op);
-    if (it == ops.end()) return bad(fmt::format("\"{}\" is not a label selector operator", op.substr(0, 32)));
+    if (it == ops.end()) return bad_selector(fmt::format("\"{}\" is not a label selector operator", op.substr(0, 32)));
     r.op = it->second;
     if (const Json* values = find(e, {"values"}); values && values->is_array())
       for (const auto& v : *values) {
-        if (!v.is_string()) return bad("matchExpressions[].values must be strings");
+        if (!v.is_string()) return bad_selector("matchExpressions[].values must be strings");
         r.values.insert(v.get<std::string>());
       }
     NV_TRY_VOID(validate(r));
@@ -131,9 +131,9 @@ Result<std::vector<LabelRequirement>> decode_expressions(const Json& expressions
 Result<std::vector<LabelRequirement>> decode_map(const Json& labels) {
   std::vector<LabelRequirement> out;
   if (labels.is_null()) return out;
-  if (!labels.is_object()) return bad("matchLabels must be an object");
+  if (!labels.is_object()) return bad_selector("matchLabels must be an object");
   for (auto it = labels.begin(); it != labels.end(); ++it) {
-    if (!it->is_string()) return bad(fmt::format("matchLabels \"{}\" must be a string", it.key()));
+    if (!it->is_string()) return bad_selector(fmt::format("matchLabels \"{}\" must be a string", it.key()));
     LabelRequirement r{it.key(), Op::In, {it->get<std::string>()}};
     NV_TRY_VOID(validate(r));
     out.push_back(std::move(r));
@@ -174,17 +174,17 @@ bool LabelRequirement::matches(const Labels& labels) const {
 }
 
 Result<LabelSelector> LabelSelector::parse(std::string_view text) {
-  if (text.size() > kMaxText) return bad("the label selector is longer than 64 KiB");
+  if (text.size() > kMaxText) return bad_selector("the label selector is longer than 64 KiB");
   LabelSelector out;
   Lexer in(text);
   if (in.end()) return out;
   do {
-    if (out.requirements_.size() == kMaxRequirements) return bad("the label selector has too many parts");
+    if (out.requirements_.size() == kMaxRequirements) return bad_selector("the label selector has too many parts");
     NV_TRY(LabelRequirement r, parse_requirement(in));
     NV_TRY_VOID(validate(r));
     out.requirements_.push_back(std::move(r));
   } while (in.take(","));
-  if (!in.end()) return bad(fmt::format("label selector \"{}\": \",\" is expected between its parts", text.substr(0, 200)));
+  if (!in.end()) return bad_selector(fmt::format("label selector \"{}\": \",\" is expected between its parts", text.substr(0, 200)));
   return out;
 }
 
@@ -194,7 +194,7 @@ Result<LabelSelector> LabelSelector::from_json(const Json& selector) {
     out.nothing_ = true;
     return out;
   }
-  if (!selector.is_object()) return bad("a label selector is an object");
+  if (!selector.is_object()) return bad_selector("a label selector is an object");
   auto labels = selector.find("matchLabels");
   if (labels != selector.end()) { NV_TRY(out.requirements_, decode_map(*labels)); }
   auto expressions = selector.find("matchExpressions");
@@ -230,19 +230,19 @@ std::string LabelSelector::to_string() const {
 }
 
 Result<FieldSelector> FieldSelector::parse(std::string_view text) {
-  if (text.size() > kMaxText) return bad("the field selector is longer than 64 KiB");
+  if (text.size() > kMaxText) return bad_selector("the field selector is longer than 64 KiB");
   FieldSelector out;
   std::size_t i = 0;
   while (i < text.size()) {
-    if (out.requirements_.size() == kMaxRequirements) return bad("the field selector has too many parts");
+    if (out.requirements_.size() == kMaxRequirements) return bad_selector("the field selector has too many parts");
     FieldRequirement r;
     auto op = text.find_first_of("=!,", i);
     if (op == std::string_view::npos || text[op] == ',' || op == i)
-      return bad(fmt::format("field selector \"{}\": FIELD=VALUE or FIELD!=VALUE is expected", text.substr(0, 200)));
+      return bad_selector(fmt::format("field selector \"{}\": FIELD=VALUE or FIELD!=VALUE is expected", text.substr(0, 200)));
     r.field = std::string(text.substr(i, op - i));
     if (text[op] == '!') {
       r.equals = false;
-      if (op + 1 >= text.size() || text[op + 1] != '=') return bad("field selector: \"=\" is expected after \"!\"");
+      if (op + 1 >= text.size() || text[op + 1] != '=') return bad_selector("field selector: \"=\" is expected after \"!\"");
       i = op + 2;
     } else {
       i = op + 1;
@@ -251,10 +251,10 @@ Result<FieldSelector> FieldSelector::parse(std::string_view text) {
     for (; i < text.size() && text[i] != ','; ++i) {
       if (text[i] == '\\') {
         if (i + 1 >= text.size() || std::string_view("\\,=").find(text[i + 1]) == std::string_view::npos)
-          return bad("field selector: \"\\\" is followed by one of \\ , =");
+          return bad_selector("field selector: \"\\\" is followed by one of \\ , =");
         ++i;
       } else if (text[i] == '=') {
-        return bad(fmt::format("field selector \"{}\": \"=\" inside a value is written \"\\=\"", text.substr(0, 200)));
+        return bad_selector(fmt::format("field selector \"{}\": \"=\" inside a value is written \"\\=\"", text.substr(0, 200)));
       }
       r.value += text[i];
     }

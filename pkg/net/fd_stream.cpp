@@ -22,7 +22,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+constexpr auto kReady = asio::as_tuple(asio::use_awaitable);
 
 // A socket BIO that writes with MSG_NOSIGNAL: OpenSSL's own raises SIGPIPE.
 int bio_fd(BIO* b) { return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(b))); }
@@ -111,7 +111,7 @@ Awaitable<Result<void>> FdStream::wait(Wanted what) {
   if (closed_) co_return cancelled();
   auto kind = what == Wanted::Read ? asio::posix::stream_descriptor::wait_read
                                    : asio::posix::stream_descriptor::wait_write;
-  auto [ec] = co_await descriptor_.async_wait(kind, kTuple);
+  auto [ec] = co_await descriptor_.async_wait(kind, kReady);
   if (closed_ || ec == asio::error::operation_aborted) co_return cancelled();
   if (ec) co_return Error(Code::Unavailable, "wait for the connection: " + ec.message());
   co_return Result<void>{};

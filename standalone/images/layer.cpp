@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t kBlock = 1 << 16;
 
 /// The blob's bytes for libarchive, hashed on the way.
-struct Blob {
+struct BlobReader {
   Fd fd;
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> hash{EVP_MD_CTX_new(), EVP_MD_CTX_free};
   std::array<char, kBlock> buffer;
@@ -35,7 +35,7 @@ struct Blob {
     return n;
   }
   static la_ssize_t read(archive* a, void* self, const void** out) {
-    auto* blob = static_cast<Blob*>(self);
+    auto* blob = static_cast<BlobReader*>(self);
     *out = blob->buffer.data();
     const auto n = blob->next();
     if (n < 0) archive_set_error(a, blob->error, "read: %s", std::strerror(blob->error));
@@ -149,7 +149,7 @@ Result<void> DiskExtractor::ensure_parents(const std::string& path, std::set<std
 }
 
 Result<void> DiskExtractor::apply(const fs::path& path, const std::string& digest) {
-  Blob blob;
+  BlobReader blob;
   blob.fd.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!blob.fd) return errno_error(errno, "open layer " + path.string());
   EVP_DigestInit_ex(blob.hash.get(), EVP_sha256(), nullptr);
@@ -159,7 +159,7 @@ Result<void> DiskExtractor::apply(const fs::path& path, const std::string& diges
   archive_read_support_filter_zstd(a.get());
   archive_read_support_format_tar(a.get());
   archive_read_support_format_empty(a.get());
-  if (archive_read_open(a.get(), &blob, nullptr, &Blob::read, nullptr) != ARCHIVE_OK)
+  if (archive_read_open(a.get(), &blob, nullptr, &BlobReader::read, nullptr) != ARCHIVE_OK)
     return corrupt(archive_error_string(a.get()) ? archive_error_string(a.get()) : "unreadable layer");
 
   std::set<std::string> touched;  // paths that this layer made: its own whiteouts do not reach them

@@ -26,9 +26,6 @@ NV_DECLARE_FAILPOINT(kBeforeDelete, "virt-controller.vm-before-delete");
 NV_DECLARE_FAILPOINT(kAfterDelete, "virt-controller.vm-after-delete");
 NV_DECLARE_FAILPOINT(kBeforeStatus, "virt-controller.vm-before-status");
 
-// For so long an own write may be missing from the cache.
-constexpr auto kEcho = std::chrono::seconds(10);
-
 struct Pending {
   std::string uid;
   Clock::Time until;

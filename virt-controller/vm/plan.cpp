@@ -4,9 +4,6 @@ namespace nodevirt::virt_controller::vm {
 
 namespace {
 
-// How long an echo of our own write is waited for before we trust the cache again.
-constexpr auto kEcho = std::chrono::seconds(10);
-
 Plan create(const PlanInput& in, Plan p) {
   if (in.create_pending) {
     p.again = kEcho;

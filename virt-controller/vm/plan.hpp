@@ -7,6 +7,9 @@
 
 namespace nodevirt::virt_controller::vm {
 
+/// For so long an own write may be missing from the cache.
+inline constexpr auto kEcho = std::chrono::seconds(10);
+
 enum class Step {
   None,
   Adopt,            ///< an instance of this name that nobody owns

@@ -17,7 +17,7 @@ std::string target_name(std::string_view prefix, unsigned index) {
   return std::string(prefix) + letters;
 }
 
-const DiskSource* source_of(const Options& options, const std::string& volume) {
+const DiskSource* disk_source(const Options& options, const std::string& volume) {
   for (auto& s : options.disks)
     if (s.volume == volume) return &s;
   return nullptr;
@@ -52,7 +52,7 @@ void add_driver(Element& disk, const Context& c, const api::Disk& want, const Di
 }
 
 Result<void> add_disk(Context& c, const api::Disk& want, std::size_t index, std::map<std::string, unsigned>& used) {
-  const DiskSource* source = source_of(c.options, want.name);
+  const DiskSource* source = disk_source(c.options, want.name);
   if (!source)
     return Error(Code::FailedPrecondition, fmt::format("disk {}: there is no prepared volume of that name", want.name));
   std::string bus = bus_of(want);

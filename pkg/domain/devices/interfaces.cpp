@@ -5,7 +5,7 @@ namespace nodevirt::domain {
 
 namespace {
 
-const InterfaceSource* source_of(const Options& options, const std::string& name) {
+const InterfaceSource* interface_source(const Options& options, const std::string& name) {
   for (auto& s : options.interfaces)
     if (s.name == name) return &s;
   return nullptr;
@@ -36,7 +36,7 @@ Result<void> configure_interfaces(Context& c) {
   }
   for (auto& want : wanted) {
     if (want.state == "absent") continue;
-    const InterfaceSource* source = source_of(c.options, want.name);
+    const InterfaceSource* source = interface_source(c.options, want.name);
     if (!source)
       return Error(Code::FailedPrecondition, fmt::format("interface {}: the node has not prepared it", want.name));
     add_interface(c, want, *source);
