@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "pkg/base/failpoint.hpp"
+#include "standalone/memory.hpp"
 #include "standalone/programs.hpp"
 #include "standalone/supervisor/up.hpp"
 
@@ -63,6 +64,7 @@ int dispatch(const std::string& command, std::vector<std::string> args) {
   for (const auto& p : standalone_programs()) {
     if (p.name != command) continue;
     prctl(PR_SET_NAME, command.c_str());
+    keep_memory_small();
     return p.run(std::move(args));
   }
   std::cerr << fmt::format("nodevirt: there is no command \"{}\"\n\n", command) << fmt::format(fmt::runtime(kUsage), program_names());

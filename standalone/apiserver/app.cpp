@@ -89,10 +89,6 @@ Awaitable<void> main_task(Program& p) {
 }  // namespace
 
 int run(std::vector<std::string> args, Extensions extensions, std::vector<ServerExtension> server_extensions) {
-  // Few arenas and early trimming: the requests that need much memory are rare.
-  ::mallopt(M_ARENA_MAX, 2);
-  ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
-  ::mallopt(M_MMAP_THRESHOLD, 256 << 10);
   log::init("apiserver");
   ::umask(0077);   // the database holds secrets
   auto flags = parse_flags(args);
