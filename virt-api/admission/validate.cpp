@@ -37,6 +37,13 @@ void check_running(const Json& spec, Causes& out) {
                    Cause::Type::NotSupported});
 }
 
+/// Whatever was sent as the object: null for none.
+const Json& spec_of(const Json& object) {
+  static const Json none;
+  const Json* spec = find(object, {"spec"});
+  return spec ? *spec : none;
+}
+
 bool deleting(const Json& object) { return find(object, {"metadata", "deletionTimestamp"}) != nullptr; }
 
 }  // namespace
@@ -95,7 +102,7 @@ bool is_own_program(std::string_view user) {
 AdmissionAnswer admit_vm(const AdmissionRequest& request) {
   if (!request.object.is_object()) return allow();
   if (deleting(request.object)) return allow();  // finalizers must come off whatever the spec says
-  if (request.operation == "UPDATE" && request.object.value("spec", Json()) == request.old_object.value("spec", Json())) return allow();
+  if (request.operation == "UPDATE" && request.old_object.is_object() && spec_of(request.object) == spec_of(request.old_object)) return allow();
   return verdict(validate_vm(request.object));
 }
 
@@ -107,7 +114,7 @@ AdmissionAnswer admit_vmi_update(const AdmissionRequest& request) {
   if (is_own_program(request.user) || !request.old_object.is_object()) return allow();
   const auto& now = request.object;
   const auto& old = request.old_object;
-  if (now.value("spec", Json()) != old.value("spec", Json()))
+  if (spec_of(now) != spec_of(old))
     return verdict({{"spec", "update of VMI object is restricted; change the VirtualMachine's template, and restart it", Cause::Type::NotSupported}});
   for (auto label : {api::kNodeNameLabel, api::kCreatedByLabel, std::string_view("kubevirt.io/migrationJobUID")}) {
     if (string_at(now, {"metadata", "labels", label}) != string_at(old, {"metadata", "labels", label}))
@@ -126,7 +133,7 @@ AdmissionAnswer admit_migration_create(const AdmissionRequest& request) {
 }
 
 AdmissionAnswer admit_migration_update(const AdmissionRequest& request) {
-  if (request.object.value("spec", Json()) != request.old_object.value("spec", Json()))
+  if (spec_of(request.object) != spec_of(request.old_object))
     return verdict({{"spec", "update of Migration object's spec is restricted", Cause::Type::NotSupported}});
   return allow();
 }

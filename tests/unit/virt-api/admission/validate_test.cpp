@@ -4,6 +4,7 @@
 #include "pkg/k8s/json_patch.hpp"
 #include "virt-api/admission/defaults.hpp"
 #include "virt-api/admission/validate.hpp"
+#include "virt-api/admission/webhooks.hpp"
 
 using namespace nodevirt;
 using namespace nodevirt::virt_api;
@@ -252,4 +253,21 @@ TEST_CASE("an AdmissionReview is read and answered", "[virt-api]") {
   CHECK(mutated["response"]["patch"] == "W3sib3AiOiJhZGQiLCJwYXRoIjoiL3giLCJ2YWx1ZSI6MX1d");
   CHECK_FALSE(decode_review("{}").ok());
   CHECK_FALSE(decode_review("nonsense").ok());
+}
+
+TEST_CASE("no webhook throws on a review without the objects it is about", "[virt-api]") {
+  const std::vector<Json> shapes = {Json(), "x", Json::array(), Json::object(), {{"spec", 1}}, {{"spec", Json::object()}, {"metadata", "x"}}};
+  for (std::string operation : {"CREATE", "UPDATE"})
+    for (const auto& object : shapes)
+      for (const auto& old : shapes)
+        DYNAMIC_SECTION(operation << " " << object.dump() << " after " << old.dump()) {
+          AdmissionRequest r;
+          r.operation = operation;
+          r.object = object;
+          r.old_object = old;
+          for (const auto& hook : webhooks()) {
+            INFO(hook.path);
+            if (hook.decide) CHECK_NOTHROW(hook.decide(r));
+          }
+        }
 }
