@@ -153,7 +153,7 @@ Result<Steps> plan_stop(const Json& vm, const Json* vmi, std::optional<std::int6
 
 Result<Steps> plan_restart(const Json& vm, const Json* vmi, std::optional<std::int64_t> grace_period) {
   auto name = name_of(vm);
-  if (grace_period && *grace_period > 0) return bad_request("For force restart, only gracePeriod=0 is supported for now");
+  if (grace_period && *grace_period > 0) return bad_request("a restart takes only gracePeriodSeconds 0, which forces it");
   if (grace_period && *grace_period < 0) return bad_request("gracePeriod has to be greater or equal to 0");
   NV_TRY(auto strategy, run_strategy(vm));
   if (strategy == "Halted" || strategy == "Once")

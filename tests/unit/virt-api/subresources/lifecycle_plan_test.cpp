@@ -129,7 +129,7 @@ TEST_CASE("restart", "[virt-api]") {
            {"Always", "-", {}, c + "VM is not running: Halted"},
            {"Halted", "Running", {}, c + "RunStategy Halted does not support manual restart requests"},
            {"Once", "Running", {}, c + "RunStategy Once does not support manual restart requests"},
-           {"Always", "Running", 5, "400 For force restart, only gracePeriod=0 is supported for now"},
+           {"Always", "Running", 5, "400 a restart takes only gracePeriodSeconds 0, which forces it"},
        }) {
     DYNAMIC_SECTION(t.strategy << " " << t.phase << " " << t.grace.value_or(-2)) {
       auto vm = vm_of(t.strategy);
