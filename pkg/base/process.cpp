@@ -1,5 +1,6 @@
 #include "pkg/base/process.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -134,9 +135,17 @@ Result<Finished> run_command(const Command& c) {
       if (input.empty() || (n < 0 && errno != EAGAIN && errno != EINTR)) in.write.reset();
     }
   }
+  // A child may close its outputs and stay: the limit holds for its end too.
+  Fd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  pollfd end{ended.get(), POLLIN, 0};
+  bool late = ended && ::poll(&end, 1, static_cast<int>(std::clamp<long long>(left.count(), 0, 1 << 30))) == 0;
+  if (late) ::kill(pid, SIGKILL);
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
+  if (late)
+    return Error(Code::DeadlineExceeded, "", fmt::format("run {}: not finished within {} ms", name, c.timeout.count()));
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
 }

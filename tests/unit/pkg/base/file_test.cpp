@@ -30,6 +30,9 @@ TEST_CASE("commands run without a shell, with input, output, status and a time l
   CHECK(run_command({.argv = {"/no/such/program"}}).error().code == Code::NotFound);
   auto slow = run_command({.argv = {"sleep", "60"}, .timeout = std::chrono::milliseconds(20)});
   CHECK(slow.error().code == Code::DeadlineExceeded);
+  auto silent = run_command({.argv = {"sh", "-c", "exec sleep 60 >&- 2>&-"}, .timeout = std::chrono::milliseconds(200)});
+  REQUIRE_FALSE(silent.ok());
+  CHECK(silent.error().code == Code::DeadlineExceeded);
 }
 
 TEST_CASE("name-based UUIDs are stable") {
