@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include <boost/multiprecision/cpp_int.hpp>
 #include <fmt/format.h>
 
 namespace nodevirt::api {
@@ -43,12 +44,16 @@ std::string digits_of(__int128 v) {
   return negative ? "-" + s : s;
 }
 
-// mantissa * 10^-decimals * scale, rounded up in magnitude and capped.
-__int128 scaled(__int128 mantissa, int decimals, __int128 scale) {
-  for (; decimals > 0 && scale % 10 == 0; --decimals) scale /= 10;
-  if (mantissa != 0 && scale > kMax / mantissa * pow_of(10, std::min(decimals, 18))) return kMax;
-  __int128 product = mantissa * scale;
-  return std::min(ceil_div(product, pow_of(10, decimals)), kMax);
+// What 64 characters can say, with room for the largest suffix: nothing overflows before it is capped.
+using Wide = boost::multiprecision::int512_t;
+
+Wide wide_pow10(int n) { return boost::multiprecision::pow(Wide(10), static_cast<unsigned>(n)); }
+
+// mantissa * scale / 10^decimals in nano-units, rounded up and capped.
+__int128 scaled(const Wide& mantissa, const Wide& scale, int decimals) {
+  Wide divisor = wide_pow10(decimals);
+  Wide nano = (mantissa * scale + divisor - 1) / divisor;
+  return nano > Wide(kMax) ? kMax : static_cast<__int128>(nano);
 }
 
 }  // namespace
@@ -65,24 +70,21 @@ Result<Quantity> Quantity::parse(std::string_view text) {
     negative = rest[0] == '-';
     rest.remove_prefix(1);
   }
-  __int128 mantissa = 0;
-  int decimals = 0, digits = 0;
-  bool point = false;
-  while (!rest.empty() && ((rest[0] >= '0' && rest[0] <= '9') || (rest[0] == '.' && !point))) {
-    if (rest[0] == '.') point = true;
-    else {
-      ++digits;
-      // 18 significant digits hold everything up to the cap; further decimals round up, further wholes cap.
-      if (mantissa < pow_of(10, 18)) {
-        mantissa = mantissa * 10 + (rest[0] - '0');
-        if (point) ++decimals;
-      } else if (!point) {
-        mantissa = kMax;
-      }
+  if (text.size() > 64) return bad();
+  std::string digits;
+  int decimals = 0;
+  bool point = false, any = false;
+  for (; !rest.empty() && ((rest[0] >= '0' && rest[0] <= '9') || (rest[0] == '.' && !point)); rest.remove_prefix(1)) {
+    if (rest[0] == '.') {
+      point = true;
+      continue;
     }
-    rest.remove_prefix(1);
+    any = true;
+    if (point) ++decimals;
+    if (rest[0] != '0' || !digits.empty()) digits += rest[0];  // a leading zero would mean octal
   }
-  if (digits == 0 || text.size() > 64) return bad();
+  if (!any) return bad();
+  Wide mantissa = digits.empty() ? Wide(0) : Wide(digits);
   __int128 nano = 0;
   if (rest.size() >= 2 && (rest[0] == 'e' || rest[0] == 'E')) {
     std::string_view e = rest.substr(1);
@@ -94,13 +96,12 @@ Result<Quantity> Quantity::parse(std::string_view text) {
       if (c < '0' || c > '9') return bad();
       exponent = exponent * 10 + (c - '0');
     }
-    if (down) decimals += exponent;
-    if (decimals > 36) nano = mantissa ? 1 : 0;
-    else nano = !down && exponent > 18 ? (mantissa ? kMax : 0) : scaled(mantissa, decimals, down ? kNano : kNano * pow_of(10, exponent));
+    exponent = std::min(exponent, 80);  // beyond it all is 1n or the cap
+    nano = down ? scaled(mantissa, Wide(kNano), decimals + exponent) : scaled(mantissa * wide_pow10(exponent), Wide(kNano), decimals);
   } else {
     auto suffix = std::find_if(kSuffixes.begin(), kSuffixes.end(), [&](const Suffix& s) { return s.text == rest; });
     if (suffix == kSuffixes.end()) return bad();
-    nano = scaled(mantissa, decimals, suffix->nano);
+    nano = scaled(mantissa, Wide(suffix->nano), decimals);
   }
   Quantity q;
   q.nano_ = negative ? -nano : nano;

@@ -39,6 +39,12 @@ Result<void> configure_sound(Context&);
 Result<void> configure_panic(Context&);
 Result<void> refuse_unsupported(Context&);
 
+/// <address type='pci' .../> of "0000:01:02.3"; InvalidArgument for anything else. Nothing for an empty text.
+Result<void> add_pci_address(Element& device, const std::string& text, const std::string& what);
+/// What libvirt calls the model of a device that is found by old and new virtio drivers alike.
+inline constexpr const char* kTransitional = "virtio-transitional";
+bool transitional(const api::DomainSpec& spec);
+
 /// "ua-NAME" with everything but [A-Za-z0-9_.-] replaced: an alias that libvirt keeps as it is.
 std::string user_alias(std::string_view name);
 /// How many iothreads the disks use, and which one disk `index` has (0: none).

@@ -27,6 +27,14 @@ Result<void> refuse_unsupported(Context& c) {
   for (auto& r : rules)
     if (r.asked)
       return Error(Code::Unimplemented, "Invalid", fmt::format("spec.domain.{} is not supported", r.field));
+  for (auto& disk : d.disks) {
+    if (disk.match_volume_block_size)
+      return Error(Code::Unimplemented, "Invalid", fmt::format("disk {}: blockSize.matchVolume is not supported; set blockSize.custom", disk.name));
+    if (disk.lun_reservation)
+      return Error(Code::Unimplemented, "Invalid", fmt::format("disk {}: lun.reservation is not supported", disk.name));
+  }
+  if (s.firmware && s.firmware->efi && s.firmware->efi_persistent.value_or(false))
+    return Error(Code::Unimplemented, "Invalid", "spec.domain.firmware.bootloader.efi.persistent is not supported");
   return {};
 }
 

@@ -14,6 +14,8 @@ using boost::beast::string_view;
 namespace {
 
 constexpr std::size_t kMaxFields = 200;
+// "0 CR LF CR LF": the least that still comes when a chunk's head is next. Beast asserts it of the bytes it sees again.
+constexpr std::size_t kShortestEnd = 5;
 
 template <bool is_request>
 struct Sink final : http::basic_parser<is_request> {
@@ -22,6 +24,7 @@ struct Sink final : http::basic_parser<is_request> {
   std::string body;
   std::size_t fields = 0;
   bool head = false;
+  bool chunk_head = false;  ///< the next byte belongs to the head of a chunk
   int version = 11;
 
   void on_request_impl(http::verb, string_view method, string_view target, int v, error_code& ec) override {
@@ -43,14 +46,18 @@ struct Sink final : http::basic_parser<is_request> {
     auto& headers = is_request ? request.headers : response.headers;
     headers.add(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
   }
-  void on_header_impl(error_code&) override { head = true; }
+  void on_header_impl(error_code&) override {
+    head = true;
+    chunk_head = this->chunked();
+  }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
   std::size_t on_body_impl(string_view piece, error_code&) override {
     body.append(piece.data(), piece.size());
     return piece.size();
   }
-  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, string_view piece, error_code&) override {
+  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override { chunk_head = false; }
+  std::size_t on_chunk_body_impl(std::uint64_t remain, string_view piece, error_code&) override {
+    chunk_head = piece.size() == remain;
     body.append(piece.data(), piece.size());
     return piece.size();
   }
@@ -93,6 +100,7 @@ struct Http1Parser::Impl {
   Result<std::size_t> feed(S& sink, std::string_view bytes) {
     std::size_t used = 0;
     while (!sink.is_done() && used < bytes.size()) {
+      if (sink.chunk_head && bytes.size() - used < kShortestEnd) break;
       error_code ec;
       used += sink.put(boost::asio::const_buffer(bytes.data() + used, bytes.size() - used), ec);
       if (ec == http::error::need_more) break;

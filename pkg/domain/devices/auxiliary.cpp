@@ -1,4 +1,6 @@
 // Balloon, random numbers, watchdog, panic device.
+#include <set>
+
 #include "pkg/domain/configurator.hpp"
 
 namespace nodevirt::domain {
@@ -9,14 +11,14 @@ Result<void> configure_balloon(Context& c) {
     e.attr("model", "none");
     return {};
   }
-  e.attr("model", "virtio").attr("freePageReporting", "on");
+  e.attr("model", transitional(c.spec()) ? kTransitional : "virtio").attr("freePageReporting", "on");
   e.child("stats").attr("period", "10");
   return {};
 }
 
 Result<void> configure_rng(Context& c) {
   if (c.spec().devices.rng)
-    c.devices.child("rng").attr("model", "virtio").child("backend").attr("model", "random").text("/dev/urandom");
+    c.devices.child("rng").attr("model", transitional(c.spec()) ? kTransitional : "virtio").child("backend").attr("model", "random").text("/dev/urandom");
   return {};
 }
 
@@ -34,11 +36,22 @@ Result<void> configure_watchdog(Context& c) {
 }
 
 Result<void> configure_panic(Context& c) {
-  for (auto& model : c.spec().devices.panic_devices) {
-    if (model != "isa" && model != "hyperv")
+  std::set<std::string> seen;
+  for (auto& asked : c.spec().devices.panic_devices) {
+    std::string model = asked.empty() ? "isa" : asked;
+    if (model != "isa" && model != "hyperv" && model != "pvpanic")
       return Error(Code::Unimplemented, "Invalid",
-                   fmt::format("spec.domain.devices.panicDevices: model {} is not supported; isa and hyperv are", model));
-    c.devices.child("panic").attr("model", model);
+                   fmt::format("spec.domain.devices.panicDevices: model {} is not supported; isa, pvpanic and hyperv are", model));
+    if (!seen.insert(model).second)
+      return Error(Code::InvalidArgument, "Invalid", fmt::format("spec.domain.devices.panicDevices: two devices are of model {}", model));
+    if (model != "pvpanic") {
+      c.devices.child("panic").attr("model", model);
+      continue;
+    }
+    // libvirt before 9.1 does not know the device on PCI; what it tells is handled like that of the others.
+    c.domain.attr("xmlns:qemu", "http://libvirt.org/schemas/domain/qemu/1.0");
+    Element& line = c.domain.child("qemu:commandline");
+    for (const char* arg : {"-device", "pvpanic-pci"}) line.child("qemu:arg").attr("value", arg);
   }
   return {};
 }

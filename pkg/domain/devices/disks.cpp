@@ -42,7 +42,7 @@ void add_driver(Element& disk, const Context& c, const api::Disk& want, const Di
   std::string cache = !want.cache.empty() ? want.cache : source.direct_io ? "none" : "";
   if (!cache.empty()) driver.attr("cache", cache);
   driver.attr("error_policy", want.error_policy.empty() ? "stop" : want.error_policy);
-  if (!want.io.empty()) driver.attr("io", want.io);
+  if (!want.io.empty() && want.io != "default") driver.attr("io", want.io);
   if (!readonly) driver.attr("discard", "unmap");
   if (bus == "virtio") {
     if (unsigned thread = io_thread_of(c.spec(), index)) driver.attr("iothread", std::to_string(thread));
@@ -64,7 +64,8 @@ Result<void> add_disk(Context& c, const api::Disk& want, std::size_t index, std:
 
   Element& disk = c.devices.child("disk")
                       .attr("type", source->block ? "block" : "file")
-                      .attr("device", cdrom ? "cdrom" : want.kind == api::DiskKind::lun ? "lun" : "disk");
+                      .attr("device", cdrom ? "cdrom" : want.kind == api::DiskKind::lun ? "lun" : "disk")
+                      .attr_if(bus == "virtio" && transitional(c.spec()), "model", kTransitional);
   add_driver(disk, c, want, *source, readonly, bus, index);
   disk.child("source").attr(source->block ? "dev" : "file", source->path);
   add_backing(disk, *source);
@@ -82,7 +83,9 @@ Result<void> add_disk(Context& c, const api::Disk& want, std::size_t index, std:
   if (want.boot_order) disk.child("boot").attr("order", std::to_string(*want.boot_order));
   if (!want.serial.empty()) disk.child("serial").text(want.serial);
   disk.child("alias").attr("name", user_alias(want.name));
-  return {};
+  if (!want.pci_address.empty() && bus != "virtio")
+    return Error(Code::InvalidArgument, "Invalid", fmt::format("disk {}: only disks on the virtio bus have a PCI address", want.name));
+  return add_pci_address(disk, want.pci_address, fmt::format("disk {}", want.name));
 }
 
 }  // namespace
@@ -127,7 +130,7 @@ Result<void> configure_disks(Context& c) {
     NV_TRY_VOID(add_disk(c, disks[i], i, used));
     scsi = scsi || bus_of(disks[i]) == "scsi";
   }
-  if (scsi) c.devices.child("controller").attr("type", "scsi").attr("index", "0").attr("model", "virtio-scsi");
+  if (scsi) c.devices.child("controller").attr("type", "scsi").attr("index", "0").attr("model", transitional(c.spec()) ? kTransitional : "virtio-scsi");
   return {};
 }
 

@@ -16,6 +16,8 @@ Result<void> configure_serial(Context& c) {
 }
 
 Result<void> configure_guest_agent(Context& c) {
+  if (transitional(c.spec()))
+    c.devices.child("controller").attr("type", "virtio-serial").attr("index", "0").attr("model", kTransitional);
   Element& channel = c.devices.child("channel").attr("type", "unix");
   channel.child("source").attr("mode", "bind").attr("path", c.options.socket_dir + "/guest-agent");
   channel.child("target").attr("type", "virtio").attr("name", "org.qemu.guest_agent.0");
