@@ -11,7 +11,7 @@ namespace {
 using api::Volume;
 using api::VolumeKind;
 
-constexpr std::string_view kSockets = "sockets", kPrivate = "private", kEphemeral = "ephemeral", kLibvirt = "libvirt",
+constexpr std::string_view kSockets = "sockets", kPrivate = "private", kEphemeral = "ephemeral", kLibvirt = "libvirt", kMigration = "migration",
                            kCapabilities = "qemu-capabilities";
 
 class Builder {
@@ -23,6 +23,7 @@ class Builder {
     empty_dir(kPrivate, api::kPrivateDir);
     empty_dir(kEphemeral, api::kEphemeralDir);
     empty_dir(kLibvirt, api::kLibvirtDir);
+    empty_dir(kMigration, api::kMigrationDir);
     add(std::string(kCapabilities), {{"hostPath", {{"path", options_.capability_cache_dir}, {"type", "DirectoryOrCreate"}}}},
         std::string(api::kCapabilityCacheDir), true);
     for (const auto& v : vmi_.spec.volumes) NV_TRY_VOID(volume(v));
@@ -49,7 +50,7 @@ class Builder {
 
   // A volume of the instance keeps its name, unless it is one of ours.
   static std::string name_of(const Volume& v) {
-    for (auto reserved : {kSockets, kPrivate, kEphemeral, kLibvirt, kCapabilities})
+    for (auto reserved : {kSockets, kPrivate, kEphemeral, kLibvirt, kMigration, kCapabilities})
       if (v.name == reserved) return "vmi-" + v.name;
     return v.name;
   }
