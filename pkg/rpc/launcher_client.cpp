@@ -14,6 +14,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "api/proto/launcher.grpc.pb.h"
+#include "pkg/rpc/migration_client.hpp"
 #include "pkg/rpc/socket_path.hpp"
 #include "pkg/rpc/status.hpp"
 
@@ -85,11 +86,18 @@ struct Call {
 
 using Clock = std::chrono::system_clock;
 
-class WatchReactor final : public grpc::ClientReadReactor<v1::DomainEvent> {
+/// The reading side of one of the launcher's streams.
+template <class Request, class Event>
+class WatchReactor final : public grpc::ClientReadReactor<Event> {
+  using grpc::ClientReadReactor<Event>::StartRead;
+  using grpc::ClientReadReactor<Event>::StartCall;
+
  public:
-  void start(Stub& stub, std::shared_ptr<WatchReactor> self) {
+  explicit WatchReactor(Request request) : request_(std::move(request)) {}
+  template <class Begin>
+  void start(std::shared_ptr<WatchReactor> self, Begin begin) {
     self_ = std::move(self);
-    stub.async()->Watch(&context_, &request_, this);
+    begin(&context_, &request_, this);
     StartRead(&event_);
     StartCall();
   }
@@ -130,40 +138,43 @@ class WatchReactor final : public grpc::ClientReadReactor<v1::DomainEvent> {
     waiting_ = std::move(resume);
     return false;
   }
-  std::optional<Result<v1::DomainEvent>> take() {
+  std::optional<Result<Event>> take() {
     std::unique_lock lock(mutex_);
     if (!queue_.empty()) {
-      Result<v1::DomainEvent> out(std::move(queue_.front()));
+      Result<Event> out(std::move(queue_.front()));
       queue_.pop_front();
       bool read_on = std::exchange(paused_, false);
       lock.unlock();
       if (read_on) StartRead(&event_);
       return out;
     }
-    if (end_) return Result<v1::DomainEvent>(*end_);
+    if (end_) return Result<Event>(*end_);
     return std::nullopt;
   }
 
  private:
   static constexpr std::size_t kMaxQueue = 256;
   grpc::ClientContext context_;
-  v1::WatchRequest request_;
-  v1::DomainEvent event_;
+  Request request_;
+  Event event_;
   std::shared_ptr<WatchReactor> self_;
   std::mutex mutex_;
-  std::deque<v1::DomainEvent> queue_;
+  std::deque<Event> queue_;
   std::optional<Error> end_;
   std::shared_ptr<Resume> waiting_;
   bool paused_ = false;
   std::atomic<bool> cancelled_ = false;
 };
 
-class GrpcWatch final : public DomainWatch {
+template <class Request, class Event, class Interface>
+class GrpcWatch final : public Interface {
  public:
-  explicit GrpcWatch(Stub& stub) : reactor_(std::make_shared<WatchReactor>()) { reactor_->start(stub, reactor_); }
+  using Reactor = WatchReactor<Request, Event>;
+  template <class Begin>
+  GrpcWatch(Request request, Begin begin) : reactor_(std::make_shared<Reactor>(std::move(request))) { reactor_->start(reactor_, begin); }
   ~GrpcWatch() override { reactor_->cancel(); }
   void cancel() override { reactor_->cancel(); }
-  Awaitable<Result<v1::DomainEvent>> next() override {
+  Awaitable<Result<Event>> next() override {
     auto reactor = reactor_;
     for (;;) {
       if (auto out = reactor->take()) co_return *std::move(out);
@@ -175,10 +186,10 @@ class GrpcWatch final : public DomainWatch {
   }
 
  private:
-  std::shared_ptr<WatchReactor> reactor_;
+  std::shared_ptr<Reactor> reactor_;
 };
 
-class GrpcLauncherClient final : public LauncherClient {
+class GrpcLauncherClient final : public LauncherClient, public MigrationClient {
  public:
   GrpcLauncherClient(SocketPath path, std::shared_ptr<grpc::Channel> channel)
       : path_(std::move(path)), stub_(v1::Launcher::NewStub(channel)) {}
@@ -242,7 +253,45 @@ class GrpcLauncherClient final : public LauncherClient {
     if (!answer.ok()) co_return std::move(answer).error();
     co_return Result<void>();
   }
-  std::unique_ptr<DomainWatch> watch() override { return std::make_unique<GrpcWatch>(*stub_); }
+  std::unique_ptr<DomainWatch> watch() override {
+    auto begin = [this](auto... x) { stub_->async()->Watch(x...); };
+    return std::make_unique<GrpcWatch<v1::WatchRequest, v1::DomainEvent, DomainWatch>>(v1::WatchRequest(), begin);
+  }
+
+  MigrationClient* migration() override { return this; }
+  Awaitable<Result<v1::PrepareTargetResponse>> prepare_target(v1::PrepareTargetRequest request) override {
+    return unary<v1::PrepareTargetRequest, v1::PrepareTargetResponse>("prepare the migration's target", 60s, std::move(request),
+                                                                      [](auto* a, auto... x) { a->PrepareMigrationTarget(x...); });
+  }
+  Awaitable<Result<v1::DomainState>> resume_target(v1::MigrationRequest request) override {
+    return unary<v1::MigrationRequest, v1::DomainState>("resume at the target", 20s, std::move(request),
+                                                        [](auto* a, auto... x) { a->ResumeTarget(x...); });
+  }
+  Awaitable<Result<void>> abandon_target(v1::MigrationRequest request) override {
+    return nothing<v1::MigrationRequest>("abandon the target", 30s, std::move(request), [](auto* a, auto... x) { a->AbandonTarget(x...); });
+  }
+  Awaitable<Result<void>> migrate(v1::MigrateRequest request) override {
+    return nothing<v1::MigrateRequest>("begin the migration", 20s, std::move(request),
+                                       [](auto* a, auto... x) { a->MigrateVirtualMachine(x...); });
+  }
+  Awaitable<Result<void>> steer(v1::SteerRequest request) override {
+    return nothing<v1::SteerRequest>("steer the migration", 10s, std::move(request), [](auto* a, auto... x) { a->SteerMigration(x...); });
+  }
+  Awaitable<Result<void>> cancel(v1::MigrationRequest request) override {
+    return nothing<v1::MigrationRequest>("cancel the migration", 30s, std::move(request), [](auto* a, auto... x) { a->CancelMigration(x...); });
+  }
+  Awaitable<Result<v1::ReleaseResponse>> release_source(v1::MigrationRequest request) override {
+    return unary<v1::MigrationRequest, v1::ReleaseResponse>("release the source", 30s, std::move(request),
+                                                            [](auto* a, auto... x) { a->ReleaseSource(x...); });
+  }
+  Awaitable<Result<v1::DirtyRate>> get_dirty_rate(v1::DirtyRateRequest request) override {
+    return unary<v1::DirtyRateRequest, v1::DirtyRate>("get the dirty rate", milliseconds(request.period_ms()) + 10s, std::move(request),
+                                                      [](auto* a, auto... x) { a->GetDirtyRate(x...); });
+  }
+  std::unique_ptr<MigrationWatch> watch_migration(v1::WatchMigrationRequest request) override {
+    auto begin = [this](auto... x) { stub_->async()->WatchMigration(x...); };
+    return std::make_unique<GrpcWatch<v1::WatchMigrationRequest, v1::MigrationEvent, MigrationWatch>>(std::move(request), begin);
+  }
 
  private:
   using Async = v1::Launcher::StubInterface::async_interface;
@@ -267,6 +316,13 @@ class GrpcLauncherClient final : public LauncherClient {
     co_await suspend(begin);
     if (!call->status.ok()) co_return from_status(call->status, doing);
     co_return std::move(call->response);
+  }
+
+  template <class Request>
+  Awaitable<Result<void>> nothing(std::string doing, milliseconds timeout, Request request, Start<Request, v1::Empty> start) {
+    auto answer = co_await unary<Request, v1::Empty>(std::move(doing), timeout, std::move(request), std::move(start));
+    if (!answer.ok()) co_return std::move(answer).error();
+    co_return Result<void>();
   }
 
   SocketPath path_;  // the folder's descriptor must live as long as the channel may reconnect

@@ -12,6 +12,8 @@
 
 namespace nodevirt::rpc {
 
+class MigrationClient;  // pkg/rpc/migration_client.hpp
+
 namespace v1 = nodevirt::launcher::v1;
 
 /// The rpcs that take a DomainRequest and answer nothing.
@@ -46,6 +48,8 @@ class LauncherClient {
   virtual Awaitable<Result<void>> renew_fence(std::uint64_t deadline_boottime_ms) = 0;
   virtual Awaitable<Result<void>> ping() = 0;
   virtual std::unique_ptr<DomainWatch> watch() = 0;
+  /// The rpcs of live migration; lives as long as this. Null: it has none (tests).
+  virtual MigrationClient* migration() { return nullptr; }
 };
 
 /// A client of the launcher that listens at `socket` (of any length). Connects, negotiates the version and
