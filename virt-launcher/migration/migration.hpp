@@ -1,0 +1,53 @@
+// The launcher's half of a live migration: what virt-handler may rely on.
+//
+// Paths, all in kMigrationDir of the pod (names: below). libvirt has one migration address for both ends, so memory.sock
+// and disk.sock have one path in both pods:
+//   source pod   source-libvirt.sock, memory.sock, disk.sock: virt-handler listens; libvirtd and QEMU connect, memory.sock
+//                once per parallel connection (and QEMU once more for its main channel), disk.sock once per copied disk.
+//                A file of an earlier migration must be removed before bind; the socket must be writable for the
+//                launcher's user.
+//   target pod   memory.sock, disk.sock: QEMU listens, from the moment libvirt prepares the migration (the source's
+//                connections come after that, so a connect that is refused is an error). libvirt's stream goes to
+//                target-libvirt.sock, a link to the pod's libvirtd that PrepareMigrationTarget makes.
+//   migration.json  either side: the durable record {"uid","role","step",...}; a released source says step "released".
+//                It can be read when the launcher is gone; it is replaced whole (rename), never written in place.
+//
+// Order of calls, one migration:
+//   target  PrepareMigrationTarget(uid) -> answer; WatchMigration(uid)
+//   source  MigrateVirtualMachine(uid, target = that answer, whole); WatchMigration(uid); SteerMigration as it likes
+//   target  event LOADED
+//   source  ReleaseSource(uid) -> released + guest_was_paused | kept | an error (below: ask again)
+//   target  released: RenewFence, then ResumeTarget(uid, keep_paused = guest_was_paused); kept: AbandonTarget(uid)
+//   source  DeleteVirtualMachine ends the pod; without it the pod ends by itself kGoodbye after the guest was gone, with
+//           code 0 and the lifecycle event "Stopped", detail "Migrated": no end of the instance.
+// Post-copy: the source's event POST_COPY means that its vCPUs stand and will never run again; ResumeTarget may be called at
+// once (nothing is LOADED yet, and ReleaseSource waits until ENDED). It answers FAILED_PRECONDITION/NotLoaded until
+// the target's QEMU has all that it needs to run.
+//
+// WatchMigration's first event tells how things stand: NONE (nothing is known of that uid), SAMPLE (source: the job runs;
+// target: prepared or coming), SWITCHOVER, POST_COPY, LOADED, RESUMED, ENDED, RELEASED. An ENDED with an error on the source says
+// that the job failed; the guest runs on there, or stands suspended when libvirt could not tell (its daemon was
+// killed in the handover): then either ReleaseSource or CancelMigration decides.
+//
+// Error reasons (code FAILED_PRECONDITION unless said otherwise):
+//   MigrationTarget    SyncVirtualMachine in a pod that waits for an incoming domain
+//   MigrationUnderWay  another migration runs here        MigrationEnded  this uid has ended here; a uid runs once
+//   NoMonitor          the guest was started without the second monitor; it must be restarted before it can migrate
+//   NotMigrating       no migration of that uid is known
+//   NotYet             ReleaseSource, code UNAVAILABLE: QEMU has not completed, or could not be reached or frozen; ask again
+//   Released           CancelMigration, MigrateVirtualMachine: the guest has left
+//   NotLoaded          ResumeTarget: the domain is not here, or not whole
+//   Resumed            AbandonTarget: the guest runs (or may run) here
+//   Abandoned          ResumeTarget, PrepareMigrationTarget: the target was given up
+#pragma once
+#include <string_view>
+
+namespace nodevirt::virt_launcher::migration {
+
+inline constexpr std::string_view kSourceLibvirtSocket = "source-libvirt.sock";
+inline constexpr std::string_view kTargetLibvirtSocket = "target-libvirt.sock";
+inline constexpr std::string_view kMemorySocket = "memory.sock";
+inline constexpr std::string_view kDiskSocket = "disk.sock";
+inline constexpr std::string_view kRecordFile = "migration.json";
+
+}  // namespace nodevirt::virt_launcher::migration
