@@ -1,0 +1,59 @@
+#include "virt-handler/migration/handover/target_handover.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+void TargetHandover::launcher_known() { known_ = true; settle(); }
+void TargetHandover::loaded() { known_ = loaded_ = true; settle(); }
+void TargetHandover::running() { known_ = loaded_ = running_ = true; settle(); }
+void TargetHandover::lost() { known_ = lost_ = true; settle(); }
+void TargetHandover::source_released() { released_ = true; settle(); }
+void TargetHandover::source_kept() { kept_ = true; settle(); }
+void TargetHandover::loaded_said() { loaded_said_ = true; }
+void TargetHandover::resumed_said() { resumed_said_ = true; }
+void TargetHandover::abandoned() { abandoned_ = true; }
+
+void TargetHandover::link(bool up) {
+  link_ = up;
+  loaded_said_ = resumed_said_ = false;
+}
+
+void TargetHandover::stored(Owner owner, bool failed, bool completed, bool superseded) {
+  owner_ = owner;
+  failed_ = failed;
+  completed_ = completed;
+  superseded_ = superseded;
+  settle();
+}
+
+void TargetHandover::settle() {
+  if (decision_ != Decision::Open || !known_) return;
+  if (running_ || released_ || owner_ == Owner::Target || completed_) {
+    decision_ = Decision::Run;
+    return;
+  }
+  // Once it is loaded the source may have been told, and only the source can take it back.
+  bool given_up = superseded_ || (failed_ && !loaded_);
+  if (kept_ || owner_ == Owner::Source || given_up) decision_ = Decision::Abandon;
+}
+
+TargetHandover::Wants TargetHandover::wants() const {
+  Wants out;
+  switch (decision_) {
+    case Decision::Open:
+      out.say_loaded = loaded_ && link_ && !loaded_said_;
+      break;
+    case Decision::Run:
+      out.resume = loaded_ && !running_ && !lost_;
+      out.complete = (running_ || lost_) && !completed_;
+      out.say_resumed = running_ && link_ && !resumed_said_;
+      out.done = completed_ && (running_ || lost_);
+      break;
+    case Decision::Abandon:
+      out.abandon = !abandoned_;
+      out.done = abandoned_;
+      break;
+  }
+  return out;
+}
+
+}  // namespace nodevirt::virt_handler::migration

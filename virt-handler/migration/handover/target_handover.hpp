@@ -1,0 +1,56 @@
+// The target's half of the handover. Pure.
+#pragma once
+#include <compare>
+
+#include "virt-handler/migration/handover/decision.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+class TargetHandover {
+ public:
+  enum class Decision { Open, Run, Abandon };
+
+  // What the launcher tells. Nothing is concluded before it has told how it stands.
+  void launcher_known();
+  void loaded();                  ///< the guest is there, paused (or, in post-copy, may run)
+  void running();                 ///< it runs here: it was resumed, by this life or an earlier one
+  void lost();                    ///< it was to run here, and is gone
+
+  void link(bool up);
+  void source_released();
+  void source_kept();
+
+  /// The instance as read; `superseded`: its migrationState is another migration's, or there is none any more.
+  void stored(Owner owner, bool failed, bool completed, bool superseded);
+
+  // What became of our own deeds.
+  void loaded_said();
+  void resumed_said();
+  void abandoned();
+
+  struct Wants {
+    bool say_loaded = false, say_resumed = false;
+    bool resume = false;
+    bool complete = false;        ///< the instance moves to this node
+    bool abandon = false;
+    bool done = false;
+    friend bool operator==(const Wants&, const Wants&) = default;
+  };
+  Wants wants() const;
+  Decision decision() const { return decision_; }
+  bool guest_lost() const { return lost_; }
+
+  auto operator<=>(const TargetHandover&) const = default;
+
+ private:
+  void settle();
+
+  Decision decision_ = Decision::Open;
+  bool known_ = false, loaded_ = false, running_ = false, lost_ = false, abandoned_ = false;
+  bool link_ = false, loaded_said_ = false, resumed_said_ = false;
+  bool released_ = false, kept_ = false;
+  Owner owner_ = Owner::None;
+  bool failed_ = false, completed_ = false, superseded_ = false;
+};
+
+}  // namespace nodevirt::virt_handler::migration
