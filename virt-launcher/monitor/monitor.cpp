@@ -119,16 +119,9 @@ void Monitor::loop_once() {
     log_line("ERROR", std::string("poll: ") + std::strerror(errno));
     return end(kGuestCrashed, "poll failed");
   }
+  check_fence();
   if (fds[1].revents & POLLIN) on_message();
   if (fds[0].revents & POLLIN) on_signal();
-  if (fds[2].revents & POLLIN) {
-    unsigned long long expirations = 0;
-    if (read(fence_timer_, &expirations, sizeof expirations) > 0 && qemu_seen_) {
-      log_line("ERROR", "the fence deadline passed without being renewed: killing QEMU");
-      fenced_ = true;
-      kill_qemu(SIGKILL);
-    }
-  }
   if (!done_) on_deadlines();
 }
 
@@ -171,6 +164,10 @@ void Monitor::on_message() {
     unsigned long long value = 0;
     if (std::sscanf(buffer, "qemu %llu", &value) == 1) {
       if (value <= 1 || value > INT_MAX || kill(static_cast<pid_t>(value), 0) != 0) continue;
+      if (fenced_) {
+        kill_qemu(SIGKILL);
+        return end(kFenced, "the fence deadline passed");
+      }
       qemu_ = static_cast<pid_t>(value);
       qemu_seen_ = true;
       linger_until_ms_ = 0;
@@ -184,7 +181,19 @@ void Monitor::on_message() {
   }
 }
 
+void Monitor::check_fence() {
+  unsigned long long expirations = 0;
+  if (read(fence_timer_, &expirations, sizeof expirations) <= 0) return;
+  if (qemu_seen_ && qemu_ <= 1) return end(qemu_code_, "QEMU is gone, and the fence deadline passed");
+  log_line("ERROR", "the fence deadline passed without being renewed: killing QEMU");
+  fenced_ = true;
+  kill_qemu(SIGKILL);
+  // One that nobody has told of yet must not live on, nor be started afterwards: the pod's end is the end of all.
+  if (qemu_ <= 1) end(kFenced, "the fence deadline passed");
+}
+
 void Monitor::set_fence(unsigned long long boottime_ms) {
+  check_fence();  // what comes after the deadline is too late, also when both are seen in one moment
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(boottime_ms / 1000);
   when.it_value.tv_nsec = static_cast<long>(boottime_ms % 1000) * 1000000;

@@ -2,6 +2,9 @@
 // whatever loses its parent, turns SIGTERM into an orderly shutdown with a limit, holds the fence, and ends
 // with the guest.
 //
+// The fence, once its deadline has passed, is final: every QEMU is killed, a later deadline changes nothing, and the
+// pod ends, so that no other QEMU can follow.
+//
 // It speaks with virt-launcher through a SOCK_SEQPACKET pair (descriptor 3 of the launcher), one message a packet:
 //   launcher -> monitor   "qemu PID"       the domain's process; repeated after each start of the launcher
 //                         "fence MS"       CLOCK_BOOTTIME in ms at which QEMU is to be killed; 0: never
@@ -32,6 +35,7 @@ class Monitor {
   void on_signal();
   void reap();
   void on_message();
+  void check_fence();
   void set_fence(unsigned long long boottime_ms);
   void on_deadlines();
   void begin_shutdown();
