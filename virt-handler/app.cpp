@@ -139,9 +139,11 @@ std::string Handler::accelerator_name() const {
 std::vector<FencedLauncher> Handler::fenced() const {
   std::vector<FencedLauncher> out;
   for (const auto& launcher : launchers_.all()) {
+    if (launcher->pod_gone || launcher->pod->ended()) continue;
+    FencedLauncher one{.pod_uid = launcher->pod->meta.uid, .client = launcher->client};
     auto object = instances_.get(launcher->pod->instance_key());
-    if (!launcher->client || !object || object->meta.uid != launcher->pod->instance_uid) continue;
-    if (auto seconds = fence_seconds(object->meta.annotations)) out.push_back({*seconds, launcher->client});
+    if (object && object->meta.uid == launcher->pod->instance_uid) one.seconds = api::fence_seconds(object->meta.annotations);
+    out.push_back(std::move(one));
   }
   return out;
 }
@@ -191,6 +193,7 @@ Awaitable<void> Handler::run_controller() {
   if (!co_await instances_.synced(stop) || !co_await pods_.synced(stop)) co_return;
   log::info("ready: {} instances, {} launcher pods on node {}", instances_.list().size(), pods_.list().size(), options_.node_name);
   publisher_.poke();
+  spawn(io_.get_executor(), fence_.run(stop), "fence relay");  // now that every pod is known: unknown ones lose their entry
   co_await controller_.run(stop);
 }
 
@@ -219,7 +222,6 @@ Result<void> Handler::start() {
   spawn(executor, know_the_node(), "what the node can do");
   spawn(executor, run_controller(), "instance controller");
   spawn(executor, publisher_.run(stop), "node publisher");
-  spawn(executor, fence_.run(stop), "fence relay");
   spawn(executor, server_->run(stop), "stream server");
   if (!options_.agent_socket.empty()) spawn(executor, agent_.run(stop), "agent server");
   log::info("virt-handler of node {} serves {}", options_.node_name, address_);

@@ -2,7 +2,6 @@
 #include <catch2/catch.hpp>
 
 #include "pkg/k8s/merge_patch.hpp"
-#include "virt-handler/node/fence.hpp"
 #include "virt-handler/node/publisher.hpp"
 
 using namespace nodevirt;
@@ -34,10 +33,4 @@ TEST_CASE("the node's labels, heartbeat and devices") {
     facts.kvm.reset();
     CHECK_FALSE(node_metadata_patch(facts, {})["metadata"]["labels"].contains("nodevirt.io/accelerator"));
   }
-}
-
-TEST_CASE("who asks for a fence") {
-  CHECK_FALSE(fence_seconds({}));
-  CHECK(fence_seconds({{"nodevirt.io/fence-seconds", "30"}}) == 30);
-  for (const char* wrong : {"", "4", "3601", "x", "30s", "-30"}) CHECK_FALSE(fence_seconds({{"nodevirt.io/fence-seconds", wrong}}));
 }
