@@ -3,6 +3,7 @@
 #include "pkg/base/clock.hpp"
 #include "pkg/client/client.hpp"
 #include "pkg/runtime/event_recorder.hpp"
+#include "virt-controller/fence/fences.hpp"
 #include "virt-controller/objects.hpp"
 #include "virt-controller/options.hpp"
 
@@ -19,6 +20,7 @@ struct Context {
   PodInformer& pods;              ///< launcher pods; index "instance": uid
   NodeInformer& nodes;
   ClaimInformer& claims;
+  fence::Fences& fences;
 };
 
 /// A reference to `object` for events.

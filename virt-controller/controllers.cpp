@@ -1,5 +1,6 @@
 #include "virt-controller/controllers.hpp"
 
+#include "api/fence.hpp"
 #include "api/names.hpp"
 #include "pkg/runtime/signal.hpp"
 
@@ -16,6 +17,8 @@ std::vector<std::string> claim_keys(const KubevirtObject& o) {
 }
 
 std::string launcher_selector() { return std::string(api::kAppLabel) + "=virt-launcher"; }
+
+std::string fence_selector() { return std::string(api::kFenceLabel) + "=true"; }
 
 struct Join {
   runtime::Gate gate;
@@ -37,15 +40,23 @@ Controllers::Controllers(Executor executor, client::Client client, Clock& clock,
       pods_(client, clock, {.resource = res::kPods, .label_selector = launcher_selector()}),
       nodes_(client, clock, {.resource = res::kNodes}),
       claims_(client, clock, {.resource = res::kPersistentVolumeClaims}),
+      leases_(client, clock, {.resource = res::kLeases, .ns = std::string(api::kSystemNamespace), .label_selector = fence_selector()}),
+      fences_(client, clock, leases_),
+      migration_caches_(client, clock),
       events_(executor, client, clock, "virtualmachine-controller"),
-      context_{client, clock, std::move(options), events_, machines_, instances_, pods_, nodes_, claims_},
+      context_{client, clock, std::move(options), events_, machines_, instances_, pods_, nodes_, claims_, fences_},
       vm_(context_),
       vmi_(context_),
-      node_(context_, [this](std::string key) { vmi_.enqueue(std::move(key)); }) {
+      node_(context_, [this](std::string key) { vmi_.enqueue(std::move(key)); }),
+      migration_(context_, migration_caches_) {
   machines_.add_index("claim", claim_keys);
   instances_.add_index("claim", claim_keys);
   instances_.add_index("node", [](const KubevirtObject& o) { return std::vector<std::string>{o.node}; });
   pods_.add_index("instance", [](const PodObject& p) { return std::vector<std::string>{p.instance_uid}; });
+  pods_.add_index("migration", [](const PodObject& p) { return std::vector<std::string>{p.migration_uid}; });
+  fences_.on_change([this](const std::string& node) {
+    for (const auto& i : instances_.by_index("node", node)) vmi_.enqueue(i->meta.key());
+  });
 }
 
 Awaitable<void> Controllers::follow(StopToken stop) {
@@ -55,6 +66,11 @@ Awaitable<void> Controllers::follow(StopToken stop) {
   start(executor_, join, pods_.run(stop), "pods");
   start(executor_, join, nodes_.run(stop), "nodes");
   start(executor_, join, claims_.run(stop), "claims");
+  start(executor_, join, leases_.run(stop), "leases");
+  start(executor_, join, migration_caches_.migrations.run(stop), "migrations");
+  start(executor_, join, migration_caches_.policies.run(stop), "migration policies");
+  start(executor_, join, migration_caches_.kubevirts.run(stop), "kubevirts");
+  start(executor_, join, migration_caches_.namespaces.run(stop), "namespaces");
   co_await join->gate.drained();
 }
 
@@ -64,6 +80,8 @@ Awaitable<void> Controllers::lead(StopToken stop) {
   complete = complete && co_await pods_.synced(stop);
   complete = complete && co_await nodes_.synced(stop);
   complete = complete && co_await claims_.synced(stop);
+  complete = complete && co_await leases_.synced(stop);
+  complete = complete && co_await migration_caches_.synced(stop);
   if (!complete) co_return;
   leading_ = true;
   co_await run_all(stop);
@@ -75,13 +93,15 @@ Awaitable<void> Controllers::run_all(StopToken stop) {
   start(executor_, join, vm_.run(stop), "vm");
   start(executor_, join, vmi_.run(stop), "vmi");
   start(executor_, join, node_.run(stop), "node");
+  start(executor_, join, migration_.run(stop), "migration");
   co_await join->gate.drained();
 }
 
 bool Controllers::synced() const {
-  return machines_.has_synced() && instances_.has_synced() && pods_.has_synced() && nodes_.has_synced() && claims_.has_synced();
+  return machines_.has_synced() && instances_.has_synced() && pods_.has_synced() && nodes_.has_synced() && claims_.has_synced() &&
+         leases_.has_synced() && migration_caches_.has_synced();
 }
 
-bool Controllers::idle() const { return vm_.idle() && vmi_.idle() && node_.idle(); }
+bool Controllers::idle() const { return vm_.idle() && vmi_.idle() && node_.idle() && migration_.idle(); }
 
 }  // namespace nodevirt::virt_controller

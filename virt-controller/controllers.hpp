@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "virt-controller/context.hpp"
+#include "virt-controller/migration/controller.hpp"
 #include "virt-controller/node/controller.hpp"
 #include "virt-controller/vm/controller.hpp"
 #include "virt-controller/vmi/controller.hpp"
@@ -30,11 +31,15 @@ class Controllers {
   PodInformer pods_;
   NodeInformer nodes_;
   ClaimInformer claims_;
+  LeaseInformer leases_;
+  fence::Fences fences_;
+  migration::Caches migration_caches_;
   runtime::EventRecorder events_;
   Context context_;
   vm::VmController vm_;
   vmi::VmiController vmi_;
   node::NodeController node_;
+  migration::MigrationController migration_;
   bool leading_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "virt-controller/objects.hpp"
 
+#include "api/fence.hpp"
 #include "api/names.hpp"
 
 namespace nodevirt::virt_controller {
@@ -58,6 +59,8 @@ Result<PodObject> PodObject::decode(const Json& object) {
   NV_TRY(out.meta, meta_of(object));
   out.instance_uid = value_of(out.meta.labels, api::kCreatedByLabel);
   out.instance_name = value_of(out.meta.annotations, api::kDomainAnnotation);
+  out.migration_uid = value_of(out.meta.labels, api::kMigrationJobLabel);
+  out.priority = int_at(object, {"spec", "priority"});
   out.node = string_at(object, {"spec", "nodeName"});
   out.phase = string_at(object, {"status", "phase"});
   out.qos_class = string_at(object, {"status", "qosClass"});
@@ -95,9 +98,15 @@ Result<NodeObject> NodeObject::decode(const Json& object) {
   // Only what is looked at: nodes carry long lists of labels and images.
   std::map<std::string, std::string> labels, annotations;
   if (auto v = value_of(out.meta.labels, api::kSchedulableLabel); !v.empty()) labels.emplace(api::kSchedulableLabel, v);
+  for (const auto& [key, v] : out.meta.labels)
+    if (key == api::kAcceleratorLabel || key.starts_with("cpu-") || key.starts_with("host-model-")) labels.emplace(key, v);
   if (auto v = value_of(out.meta.annotations, api::kHeartbeatAnnotation); !v.empty()) annotations.emplace(api::kHeartbeatAnnotation, v);
   out.meta.labels = std::move(labels);
   out.meta.annotations = std::move(annotations);
+  out.unschedulable = bool_at(object, {"spec", "unschedulable"});
+  if (const Json* taints = find(object, {"spec", "taints"}); taints && taints->is_array())
+    for (const auto& t : *taints)
+      if (std::string effect = string_at(t, {"effect"}); effect == "NoSchedule" || effect == "NoExecute") out.taints.push_back(string_at(t, {"key"}));
   return out;
 }
 
@@ -109,9 +118,18 @@ Result<ClaimObject> ClaimObject::decode(const Json& object) {
   return out;
 }
 
+Result<LeaseObject> LeaseObject::decode(const Json& object) {
+  LeaseObject out;
+  NV_TRY(out.meta, meta_of(object));
+  out.fences = api::fence_entries(out.meta.annotations);
+  out.meta.annotations.clear();
+  return out;
+}
+
 }  // namespace nodevirt::virt_controller
 
 template class nodevirt::runtime::Informer<nodevirt::virt_controller::KubevirtObject>;
 template class nodevirt::runtime::Informer<nodevirt::virt_controller::PodObject>;
 template class nodevirt::runtime::Informer<nodevirt::virt_controller::NodeObject>;
 template class nodevirt::runtime::Informer<nodevirt::virt_controller::ClaimObject>;
+template class nodevirt::runtime::Informer<nodevirt::virt_controller::LeaseObject>;

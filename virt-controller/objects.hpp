@@ -24,6 +24,8 @@ struct KubevirtObject {
 struct PodObject {
   runtime::ObjectMeta meta;
   std::string instance_uid, instance_name;
+  std::string migration_uid;                     ///< of the VMIM that it was made for as its target; it stays
+  std::int64_t priority = 0;
   std::string phase, node, qos_class, reason, message;
   std::vector<api::Condition> conditions;
   std::string waiting_reason, waiting_message;   ///< of the first container that waits for something worth telling
@@ -35,7 +37,9 @@ struct PodObject {
 };
 
 struct NodeObject {
-  runtime::ObjectMeta meta;
+  runtime::ObjectMeta meta;                      ///< of labels and annotations only what is looked at
+  bool unschedulable = false;
+  std::vector<std::string> taints;               ///< keys of those that keep new pods away
   std::string heartbeat() const;
   static Result<NodeObject> decode(const Json& object);
 };
@@ -47,6 +51,13 @@ struct ClaimObject {
   static Result<ClaimObject> decode(const Json& object);
 };
 
+/// A node's fence.
+struct LeaseObject {
+  runtime::ObjectMeta meta;                      ///< without annotations
+  std::map<std::string, std::int64_t> fences;    ///< api::fence_entries
+  static Result<LeaseObject> decode(const Json& object);
+};
+
 /// Names of claims that a pod template's or an instance's spec uses, each once.
 std::vector<std::string> claims_of(const Json& instance_spec);
 
@@ -54,6 +65,7 @@ using KubevirtInformer = runtime::Informer<KubevirtObject>;
 using PodInformer = runtime::Informer<PodObject>;
 using NodeInformer = runtime::Informer<NodeObject>;
 using ClaimInformer = runtime::Informer<ClaimObject>;
+using LeaseInformer = runtime::Informer<LeaseObject>;
 
 }  // namespace nodevirt::virt_controller
 
@@ -61,3 +73,4 @@ extern template class nodevirt::runtime::Informer<nodevirt::virt_controller::Kub
 extern template class nodevirt::runtime::Informer<nodevirt::virt_controller::PodObject>;
 extern template class nodevirt::runtime::Informer<nodevirt::virt_controller::NodeObject>;
 extern template class nodevirt::runtime::Informer<nodevirt::virt_controller::ClaimObject>;
+extern template class nodevirt::runtime::Informer<nodevirt::virt_controller::LeaseObject>;

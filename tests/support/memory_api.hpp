@@ -29,6 +29,8 @@ class MemoryApi : public client::Transport {
 
   /// Every request, as "METHOD path".
   std::vector<std::string> requests;
+  /// What happens from here on is not told to watches before this is false again and something more happens.
+  bool hold_watches = false;
   /// May fail a request before it is done.
   std::function<std::optional<Error>(const net::Request&)> fault;
 
@@ -82,7 +84,7 @@ class MemoryApi : public client::Transport {
     const net::Response& head() const override { return response; }
     Awaitable<Result<std::string>> read() override {
       while (!aborted) {
-        while (next < api->log_.size()) {
+        while (!api->hold_watches && next < api->log_.size()) {
           const auto& event = api->log_[next++].second;
           if (!event.collection.starts_with(prefix) || !selected(event.object, field_selector)) continue;
           Json line{{"type", event.type}, {"object", event.object}};

@@ -2,15 +2,13 @@
 
 #include "api/names.hpp"
 #include "pkg/base/log.hpp"
-#include "pkg/k8s/json_patch.hpp"
-#include "pkg/k8s/status.hpp"
 #include "virt-controller/node/events.hpp"
 #include "virt-controller/node/plan.hpp"
+#include "virt-controller/node/unschedulable.hpp"
 
 namespace nodevirt::virt_controller::node {
 
 namespace {
-using k8s::resources::kNodes;
 using runtime::Action;
 }  // namespace
 
@@ -62,13 +60,8 @@ Awaitable<Result<Action>> reconcile(std::shared_ptr<Impl> self, std::string name
     self->wake_instances(name, p.stale);
   }
   if (p.mark_unschedulable) {
-    Json patch = Json::array();
-    std::string heartbeat_path = "/metadata/annotations/" + k8s::escape_json_pointer(api::kHeartbeatAnnotation);
-    std::string label_path = "/metadata/labels/" + k8s::escape_json_pointer(api::kSchedulableLabel);
-    patch.push_back(Json{{"op", "test"}, {"path", heartbeat_path}, {"value", heartbeat}});
-    patch.push_back(Json{{"op", "replace"}, {"path", label_path}, {"value", "false"}});
-    auto done = co_await self->ctx.client.patch(kNodes, "", name, client::PatchType::Json, patch);
-    if (!done.ok() && !k8s::is_not_found(done.error())) co_return done.error().with_context("mark node " + name + " unschedulable");
+    auto done = co_await mark_unschedulable(&self->ctx, name);
+    if (!done.ok()) co_return done.error();
     log::warning("node {} does not answer: no new instances are placed there", name);
   }
   co_return Action{p.again};

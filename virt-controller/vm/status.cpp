@@ -111,7 +111,8 @@ std::string printable_status(const StatusInput& in, bool backing_off) {
 
   if (in.machine.deleting) return "Terminating";
   if (i && !i->final() && (i->deleting || in.stop_expected)) return "Stopping";
-  if (i && !i->final() && migration && migration->is_object() && find(*migration, {"startTimestamp"}) && !bool_at(*migration, {"completed"}))
+  if (i && !i->final() && migration && migration->is_object() && find(*migration, {"startTimestamp"}) &&
+      !find(*migration, {"endTimestamp"}) && !bool_at(*migration, {"completed"}))
     return "Migrating";
   if (running && i->paused) return "Paused";
   if (running) return "Running";

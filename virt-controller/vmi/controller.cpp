@@ -5,6 +5,7 @@
 #include "pkg/base/log.hpp"
 #include "pkg/k8s/status.hpp"
 #include "virt-controller/node/heartbeat.hpp"
+#include "virt-controller/node/unschedulable.hpp"
 #include "virt-controller/status_patch.hpp"
 #include "virt-controller/vmi/pod.hpp"
 #include "virt-controller/vmi/status.hpp"
@@ -31,6 +32,14 @@ struct Pending {
   Clock::Time until;
 };
 
+// A migration has been handed over to the virt-handlers, has not ended, and its target's pod is there.
+bool target_lives(const Json& object, const std::vector<PodInformer::Ptr>& pods) {
+  const Json* state = find(object, {"status", "migrationState"});
+  if (!state || !state->is_object() || bool_at(*state, {"completed"}) || bool_at(*state, {"failed"})) return false;
+  std::string uid = string_at(*state, {"migrationUid"});
+  return !uid.empty() && std::any_of(pods.begin(), pods.end(), [&](const auto& p) { return p->migration_uid == uid && !p->ended(); });
+}
+
 }  // namespace
 
 struct VmiController::Impl {
@@ -47,7 +56,7 @@ struct VmiController::Impl {
     Observation seen;
     Plan plan;
     std::optional<Error> failure;
-    bool pod_confirmed_gone = false;
+    bool pod_confirmed_gone = false, fenced = false;
   };
 
   void look(Round& r) {
@@ -60,12 +69,15 @@ struct VmiController::Impl {
     s.deleting = !string_at(r.object, {"metadata", "deletionTimestamp"}).empty();
     s.finalized = has_finalizer(r.object, api::kVmiFinalizer);
     s.pods = ctx.pods.by_index("instance", r.uid);
+    s.node = string_at(r.object, {"status", "nodeName"});
+    s.migrating = target_lives(r.object, s.pods);
     auto it = created.find(r.key);
     if (it != created.end() && (!s.pods.empty() || it->second.uid != r.uid || ctx.clock.now() >= it->second.until)) created.erase(it);
     s.pod_pending = created.contains(r.key);
     if (const Json* spec = find(r.object, {"spec"}))
       for (const auto& claim : claims_of(*spec))
         if (!ctx.claims.get(r.ns + "/" + claim) && s.missing_claim.empty()) s.missing_claim = claim;
+    if (s.handed_over() || s.final()) s.fence_left = ctx.fences.time_left(s.pods);
     if (s.handed_over()) {
       auto node = ctx.nodes.get(string_at(r.object, {"status", "nodeName"}));
       s.node_dead = !node || node::heartbeat_is_stale(node->heartbeat(), ctx.clock.wall());
@@ -143,8 +155,54 @@ Awaitable<Result<void>> delete_pods(Ptr<Impl> self, typename Impl::Round* r) {
     options.uid = pod->meta.uid;
     std::string name = pod->meta.name;
     auto done = co_await self->ctx.client.remove(kPods, r->ns, name, options);
-    if (!done.ok() && !k8s::is_not_found(done.error())) co_return done.error().with_context("delete pod " + name);
+    if (!done.ok() && !k8s::is_not_found(done.error())) {
+      if (!k8s::is_conflict(done.error()) && done.error().code != Code::Unavailable)
+        self->ctx.events.event(reference_to(r->object), "Warning", "FailedDelete", "Failed to delete virtual machine pod " + name);
+      co_return done.error().with_context("delete pod " + name);
+    }
     self->ctx.events.event(reference_to(r->object), "Normal", "SuccessfulDelete", "Deleted virtual machine pod " + name);
+  }
+  co_return Result<void>();
+}
+
+// No new guest goes to that node from here on: neither ours, nor anybody's.
+template <class Impl>
+Awaitable<Result<void>> fence(Ptr<Impl> self, typename Impl::Round* r) {
+  auto confirmed = co_await self->ctx.fences.confirm(r->seen.pods);
+  if (!confirmed.ok()) co_return confirmed.error();
+  if (!*confirmed) {
+    r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
+    co_return Result<void>();
+  }
+  auto pods = r->seen.pods;
+  for (const auto& pod : pods) {
+    if (pod->ended()) continue;
+    auto marked = co_await node::mark_unschedulable(&self->ctx, pod->node);
+    if (!marked.ok()) co_return marked.error();
+  }
+  log::warning("instance {}: the fence deadline passed, its guest is dead", r->key);
+  r->fenced = true;
+  co_return Result<void>();
+}
+
+// kubelet, or the pod runner, is not there to confirm the end of these pods; the fence has.
+template <class Impl>
+Awaitable<Result<void>> force_pods(Ptr<Impl> self, typename Impl::Round* r) {
+  auto confirmed = co_await self->ctx.fences.confirm(r->seen.pods);
+  if (!confirmed.ok()) co_return confirmed.error();
+  if (!*confirmed) {
+    r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
+    co_return Result<void>();
+  }
+  auto pods = r->seen.pods;
+  for (const auto& pod : pods) {
+    client::DeleteOptions options;
+    options.uid = pod->meta.uid;
+    options.grace_period_seconds = 0;
+    std::string name = pod->meta.name;
+    auto done = co_await self->ctx.client.remove(kPods, r->ns, name, options);
+    if (!done.ok() && !k8s::is_not_found(done.error())) co_return done.error().with_context("delete pod " + name);
+    self->ctx.events.event(reference_to(r->object), "Normal", "SuccessfulDelete", "Deleted virtual machine pod " + name + " without its node");
   }
   co_return Result<void>();
 }
@@ -152,10 +210,19 @@ Awaitable<Result<void>> delete_pods(Ptr<Impl> self, typename Impl::Round* r) {
 // The cache may lag behind; only the server knows that there is no pod.
 template <class Impl>
 Awaitable<Result<bool>> pod_is_gone(Ptr<Impl> self, typename Impl::Round* r) {
-  auto pod = co_await self->ctx.client.get(kPods, r->ns, pod_name(r->name, r->uid));
-  if (pod.ok()) co_return string_at(*pod, {"metadata", "labels", api::kCreatedByLabel}) != r->uid;
-  if (k8s::is_not_found(pod.error())) co_return true;
-  co_return pod.error();
+  client::ListOptions options;
+  options.label_selector = std::string(api::kCreatedByLabel) + "=" + r->uid;
+  auto pods = co_await self->ctx.client.list(kPods, r->ns, options);
+  if (!pods.ok()) co_return pods.error();
+  const Json* items = find(*pods, {"items"});
+  if (!items || !items->is_array()) co_return true;
+  // A guest that was handed over is in the pod on its node: a migration's other pod is not waited for.
+  bool on_node = r->seen.handed_over() && !r->seen.node.empty();
+  for (const auto& pod : *items)
+    if (string_at(pod, {"metadata", "labels", api::kCreatedByLabel}) == r->uid &&
+        (!on_node || string_at(pod, {"spec", "nodeName"}) == r->seen.node))
+      co_return false;
+  co_return true;
 }
 
 template <class Impl>
@@ -186,6 +253,8 @@ Awaitable<Result<void>> take_step(Ptr<Impl> self, typename Impl::Round* r) {
     }
     case Step::CreatePod: co_return co_await create_pod(self, r);
     case Step::DeletePods: co_return co_await delete_pods(self, r);
+    case Step::Fence: co_return co_await fence(self, r);
+    case Step::ForcePods: co_return co_await force_pods(self, r);
     case Step::RemoveFinalizer: co_return co_await remove_instance_finalizer(self, r);
     case Step::ConfirmPodGone: {
       auto gone = co_await pod_is_gone(self, r);
@@ -200,7 +269,7 @@ Awaitable<Result<void>> take_step(Ptr<Impl> self, typename Impl::Round* r) {
 
 template <class Impl>
 Awaitable<Result<void>> write_status(Ptr<Impl> self, typename Impl::Round* r) {
-  StatusInput in{.object = r->object, .seen = r->seen, .failure = r->failure, .pod_confirmed_gone = r->pod_confirmed_gone};
+  StatusInput in{.object = r->object, .seen = r->seen, .failure = r->failure, .pod_confirmed_gone = r->pod_confirmed_gone, .fenced = r->fenced};
   in.launcher_uid = self->ctx.options.launcher_uid;
   in.launcher_image = self->ctx.options.launcher_image;
   in.now = self->ctx.clock.wall();

@@ -1,14 +1,17 @@
 #include "virt-controller/vmi/plan.hpp"
 
+#include <algorithm>
+
 namespace nodevirt::virt_controller::vmi {
 
 namespace {
 
 // Pods of an instance that needs them no more: delete them, then let the instance go.
 Plan wind_up(const Observation& seen) {
+  if (seen.fenced()) return {Step::ForcePods, {}};
   for (const auto& pod : seen.pods)
-    if (!pod->deleting()) return {Step::DeletePods, {}};
-  if (!seen.pods.empty()) return {};  // their end wakes us
+    if (!pod->deleting()) return {Step::DeletePods, seen.fence_left};
+  if (!seen.pods.empty()) return {Step::None, seen.fence_left};  // their end wakes us
   if (seen.deleting && seen.finalized) return {Step::RemoveFinalizer, {}};
   return {};
 }
@@ -17,8 +20,11 @@ Plan wind_up(const Observation& seen) {
 
 PodInformer::Ptr Observation::pod() const {
   PodInformer::Ptr best;
-  for (const auto& p : pods)
+  bool moved = std::any_of(pods.begin(), pods.end(), [](const auto& p) { return !p->migration_uid.empty(); });
+  for (const auto& p : pods) {
+    if (moved && !node.empty() && p->node != node) continue;
     if (!best || (best->ended() && !p->ended())) best = p;
+  }
   return best;
 }
 
@@ -27,7 +33,8 @@ Plan plan(const Observation& seen) {
   if (seen.handed_over()) {
     // The guest is virt-handler's. Only when its pod is gone or has ended without a word do we step in.
     auto pod = seen.pod();
-    if (pod && !pod->ended()) return {};
+    if (pod && !pod->ended()) return seen.fenced() ? Plan{Step::Fence, {}} : Plan{Step::None, seen.fence_left};
+    if (seen.migrating) return {};  // the two virt-handlers say how it ends
     if (!pod) return {Step::ConfirmPodGone, kHandlerSilence};
     return {Step::None, kHandlerSilence};
   }

@@ -15,6 +15,8 @@ enum class Step {
   CreatePod,
   DeletePods,
   ConfirmPodGone,   ///< the cache has no pod where there should be one: the server itself is asked
+  Fence,            ///< the guest is known to be dead, once the server has confirmed it: the instance has failed
+  ForcePods,        ///< the same of an instance that has ended: its pods are deleted without waiting for their node
   RemoveFinalizer,  ///< after the server confirmed that there is no pod
 };
 
@@ -23,13 +25,17 @@ struct Observation {
   bool deleting = false, finalized = false;   ///< finalized: kVmiFinalizer is there
   std::vector<PodInformer::Ptr> pods;         ///< all launcher pods of this instance's uid
   std::string missing_claim;                  ///< a claim that its volumes name and that is not there
+  std::string node;                           ///< status.nodeName: where the guest is
+  bool migrating = false;                     ///< its migration is under way, and the target's pod lives: the guest may be there already
   bool pod_pending = false;                   ///< we created the pod, and the watch has not shown it yet
   bool node_dead = false;                     ///< its node is gone, or its heartbeat is too old
+  std::optional<Clock::Duration> fence_left;  ///< until its pods' guests are dead for certain (fence/deadline.hpp)
   Clock::Duration podless{};                  ///< handed over, and for so long without a pod that lives
 
   bool final() const { return phase == "Succeeded" || phase == "Failed"; }
+  bool fenced() const { return fence_left && *fence_left <= Clock::Duration::zero(); }
   bool handed_over() const { return phase == "Scheduled" || phase == "Running"; }
-  /// The pod that counts: one that lives before one that ended.
+  /// The pod that counts: while the guest is migrated, the one on its node; one that lives before one that ended.
   PodInformer::Ptr pod() const;
 };
 

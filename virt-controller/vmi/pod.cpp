@@ -67,7 +67,7 @@ Json resources(const api::DomainSpec& domain) {
 Json metadata(const Json& object, const api::Instance& vmi) {
   Json labels = Json::object();
   for (const auto& [key, value] : vmi.metadata.labels)
-    if (key != api::kNodeNameLabel) labels[key] = value;
+    if (key != api::kNodeNameLabel && key != api::kMigrationTargetNodeLabel && key != api::kMigrationJobLabel) labels[key] = value;
   labels[std::string(api::kAppLabel)] = "virt-launcher";
   labels[std::string(api::kCreatedByLabel)] = vmi.metadata.uid;
   labels[std::string(api::kVmNameLabel)] = label_value(vmi.metadata.name);

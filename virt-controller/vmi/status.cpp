@@ -53,12 +53,24 @@ struct Writer {
   }
 
   void after_hand_over() {
-    if (pod && !pod->ended()) return;
+    if (in.fenced)
+      return fail("FenceDeadlinePassed", "node " + string_at(out.status, {"nodeName"}) +
+                                             " did not renew its fence in time: the guest was ended there");
+    note_pods();
+    if ((pod && !pod->ended()) || seen.migrating) return;
     bool gone = in.pod_confirmed_gone && !pod;
     if (!gone && !pod) return;
     if (!seen.node_dead && seen.podless < kHandlerSilence) return;
     if (seen.node_dead) fail("NodeUnresponsive", "its launcher pod is gone, and its node does not answer");
     else fail(gone ? "PodGone" : "PodFailed", gone ? "its launcher pod is gone" : pod_end());
+  }
+
+  // More than one while it is migrated.
+  void note_pods() {
+    Json now = Json::object();
+    for (const auto& p : seen.pods)
+      if (!p->ended() && !p->node.empty()) now[p->meta.uid] = p->node;
+    if (!now.empty()) out.status["activePods"] = std::move(now);
   }
 
   std::string pod_end() const {
@@ -71,6 +83,10 @@ struct Writer {
     const api::Condition* of_pod = pod ? pod->condition("Ready") : nullptr;
     if (seen.handed_over() && seen.node_dead)
       set_condition(conditions(), {"Ready", "False", "NodeUnresponsive", "the node of this instance does not answer"}, in.now);
+    else if (!pod && !seen.pod_pending && !seen.final())
+      set_condition(conditions(), {"Ready", "False", "PodNotExists", "there is no virt-launcher pod"}, in.now);
+    else if (pod && !seen.final() && (pod->deleting() || pod->ended()))
+      set_condition(conditions(), {"Ready", "False", "PodTerminating", "virt-launcher pod is terminating"}, in.now);
     else if (!running)
       set_condition(conditions(), {"Ready", "False", "GuestNotRunning", "Guest VM is not reported as running"}, in.now);
     else if (!of_pod)
@@ -82,16 +98,22 @@ struct Writer {
 
   void scheduled() {
     const api::Condition* c = pod ? pod->condition("PodScheduled") : nullptr;
-    if (c && c->status == "False" && !seen.final()) set_condition(conditions(), {"PodScheduled", "False", c->reason, c->message}, in.now);
+    ConditionText claim = missing_claim();
+    if (!claim.type.empty()) set_condition(conditions(), {"PodScheduled", "False", "Unschedulable", claim.message}, in.now);
+    else if (c && c->status == "False" && !seen.final()) set_condition(conditions(), {"PodScheduled", "False", c->reason, c->message}, in.now);
     else remove_condition(conditions(), "PodScheduled");
+  }
+
+  ConditionText missing_claim() const {
+    if (seen.missing_claim.empty() || pod || seen.final() || seen.handed_over() || seen.deleting) return {};
+    return {"Synchronized", "False", "FailedPvcNotFound", fmt::format("PersistentVolumeClaim {} is not there", seen.missing_claim)};
   }
 
   // Why a pod that is there does not run yet; empty when it is only a matter of time.
   ConditionText trouble() const {
     if (seen.final() || seen.handed_over() || seen.deleting) return {};
     if (in.failure) return {"Synchronized", "False", in.failure->reason.empty() ? "FailedCreate" : in.failure->reason, in.failure->message};
-    if (!seen.missing_claim.empty() && !pod)
-      return {"Synchronized", "False", "FailedPvcNotFound", fmt::format("PersistentVolumeClaim {} is not there", seen.missing_claim)};
+    if (ConditionText claim = missing_claim(); !claim.type.empty()) return claim;
     if (pod && !pod->waiting_reason.empty()) {
       const std::string& reason = pod->waiting_reason;
       return {"Synchronized", "False", is_our_reason(reason) ? reason : "PodWaiting",

@@ -9,6 +9,7 @@ struct StatusInput {
   const Observation& seen;
   std::optional<Error> failure;     ///< of this reconcile: the pod could not be made
   bool pod_confirmed_gone = false;  ///< the server said so
+  bool fenced = false;              ///< the server has confirmed that the fence deadline passed
   unsigned launcher_uid = 0;
   std::string launcher_image;
   Clock::WallTime now;

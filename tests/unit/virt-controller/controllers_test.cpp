@@ -320,6 +320,129 @@ TEST_CASE("a node that does not answer gets no new guests, and what runs there i
   }
 }
 
+namespace {
+
+// What virt-handler says of the pods whose monitors it has armed.
+void renew_fence(World& w, const std::string& pod_uid, const char* seconds) {
+  static int n = 0;
+  Json annotations = Json::object();
+  if (!pod_uid.empty()) annotations["fence.nodevirt.io/" + pod_uid] = seconds;
+  w.api->put(res::kLeases, {{"metadata", {{"name", "virt-handler-node1"}, {"namespace", "kubevirt"}, {"labels", {{"nodevirt.io/fence", "true"}}},
+                                          {"annotations", annotations}}},
+                            {"spec", {{"renewTime", std::to_string(++n)}}}});
+  w.settle();
+}
+
+}  // namespace
+
+TEST_CASE("a fence deadline that passed: the guest is dead, and is made again") {
+  World w;
+  w.machine("Always");
+  w.run_pod();
+  w.set_phase("Running");
+  std::string uid = string_at(w.vmi(), {"metadata", "uid"}), pod = string_at(w.pod(), {"metadata", "name"}), pod_uid = string_at(w.pod(), {"metadata", "uid"});
+  renew_fence(w, pod_uid, "30");
+  auto schedulable = [&] { return string_at(*w.api->get(res::kNodes, "", "node1"), {"metadata", "labels", "kubevirt.io/schedulable"}); };
+  auto untouched = [&] {
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
+    CHECK(w.phase() == "Running");
+    CHECK(string_at(w.pod(), {"metadata", "deletionTimestamp"}).empty());
+    CHECK(schedulable() == "true");
+  };
+  SECTION("renewed in time, it goes on") {
+    for (int i = 0; i < 20; ++i) {
+      w.pass(10s);
+      renew_fence(w, pod_uid, "30");
+    }
+    untouched();
+    w.pass(35s);
+    untouched();
+  }
+  SECTION("silent: nothing before the deadline and the margin") {
+    w.pass(35s);
+    untouched();
+    w.pass(10s);
+    CHECK(schedulable() == "false");
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+    CHECK(w.phase() == "Scheduling");
+    CHECK(w.api->get(res::kPods, "n", pod) == nullptr);
+    CHECK(w.pods() == 1);
+  }
+  SECTION("any of our requests fails, or its answer is lost") {
+    bool after = GENERATE(false, true);
+    int n = GENERATE(range(0, 8));
+    DYNAMIC_SECTION((after ? "answer lost " : "never arrived ") << n) {
+      (after ? w.api->lose_after : w.api->lose_before) = w.api->writes + n;
+      w.pass(42s);
+      w.pass(30s);
+      CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+      CHECK(w.phase() == "Scheduling");
+      CHECK(w.pods() == 1);
+      CHECK(schedulable() == "false");
+    }
+  }
+  SECTION("the cache is behind: the server knows of a renewal that the watch has not brought") {
+    w.api->hold_watches = true;
+    renew_fence(w, pod_uid, "30");
+    w.pass(60s);
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
+    CHECK(w.phase() == "Running");
+    CHECK(schedulable() == "true");
+    w.api->hold_watches = false;
+    renew_fence(w, pod_uid, "30");
+    w.pass(35s);
+    untouched();
+  }
+  SECTION("a controller that starts anew waits the whole time") {
+    w.pass(35s);
+    w.end();
+    w.clock.advance(1000s);
+    w.start();
+    w.pass(35s);
+    untouched();
+    w.pass(10s);
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+  }
+  SECTION("an entry of another pod says nothing of this one") {
+    renew_fence(w, "another", "5");
+    w.pass(200s);
+    untouched();
+  }
+  SECTION("the Lease is taken away: nothing is known any more") {
+    w.api->erase(res::kLeases, "kubevirt", "virt-handler-node1");
+    w.pass(200s);
+    untouched();
+  }
+  SECTION("it was to be deleted: it goes") {
+    w.switch_to("Halted");
+    CHECK(w.word() == "Stopping");
+    w.pass(60s);
+    CHECK(w.vmi().is_null());
+    CHECK(w.pods() == 0);
+    CHECK(w.word() == "Stopped");
+  }
+  SECTION("it had ended, and its pod waits for the silent node") {
+    w.set_phase("Succeeded");
+    CHECK_FALSE(string_at(w.pod(), {"metadata", "deletionTimestamp"}).empty());
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
+    w.pass(60s);
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+  }
+}
+
+TEST_CASE("an instance whose fence deadline passed says why") {
+  World w;
+  w.machine("Manual");
+  w.edit(res::kVirtualMachines, w.vm(), [](Json& m) { m["status"]["stateChangeRequests"] = Json::array({Json{{"action", "Start"}}}); });
+  w.run_pod();
+  w.set_phase("Running");
+  renew_fence(w, string_at(w.pod(), {"metadata", "uid"}), "5");
+  w.pass(16s);
+  CHECK(w.phase() == "Failed");
+  CHECK(string_at(w.vmi(), {"status", "reason"}) == "FenceDeadlinePassed");
+  CHECK(w.pods() == 0);
+}
+
 TEST_CASE("what is at rest causes no requests") {
   World w;
   w.machine("Always");

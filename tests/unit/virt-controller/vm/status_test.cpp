@@ -69,6 +69,7 @@ TEST_CASE("printableStatus: the first that fits") {
       {"deleted machine", [](World& w) { w.run("Running"); w.machine["metadata"]["deletionTimestamp"] = "x"; }, "Terminating"},
       {"migrating", [](World& w) { w.run("Running"); w.instance["status"]["migrationState"] = {{"startTimestamp", "x"}}; }, "Migrating"},
       {"migrated", [](World& w) { w.run("Running"); w.instance["status"]["migrationState"] = {{"startTimestamp", "x"}, {"completed", true}}; }, "Running"},
+      {"migration ended", [](World& w) { w.run("Running"); w.instance["status"]["migrationState"] = {{"startTimestamp", "x"}, {"endTimestamp", "y"}}; }, "Running"},
       {"claim missing", [](World& w) { w.run("Pending"); w.condition("Synchronized", "False", "FailedPvcNotFound"); }, "ErrorPvcNotFound"},
       {"no room", [](World& w) { w.run("Scheduling"); w.condition("PodScheduled", "False", "Unschedulable"); }, "ErrorUnschedulable"},
       {"claim unbound", [](World& w) { w.run("Scheduling"); w.claims_unbound = true; }, "WaitingForVolumeBinding"},

@@ -24,6 +24,8 @@ const char* name(Step s) {
     case Step::CreatePod: return "create pod";
     case Step::DeletePods: return "delete pods";
     case Step::ConfirmPodGone: return "confirm";
+    case Step::Fence: return "fence";
+    case Step::ForcePods: return "force pods";
     case Step::RemoveFinalizer: return "release";
   }
   return "?";
@@ -94,4 +96,30 @@ TEST_CASE("a pod that lives counts before one that ended") {
   CHECK(seen.pod() == live);
   std::swap(seen.pods[0], seen.pods[1]);
   CHECK(seen.pod() == live);
+}
+
+TEST_CASE("a guest whose fence deadline passed") {
+  struct Case { const char *name, *phase, *pod; bool pod_deleting; std::optional<Clock::Duration> left; const char* want; bool again; };
+  auto c = GENERATE(values<Case>({
+      {"no fence", "Running", "Running", false, std::nullopt, "none", false},
+      {"it is renewed", "Running", "Running", false, 20s, "none", true},
+      {"passed", "Running", "Running", false, 0s, "fence", false},
+      {"passed, before the guest was seen running", "Scheduled", "Running", false, 0s, "fence", false},
+      {"passed, its pod is to be deleted", "Running", "Running", true, 0s, "fence", false},
+      {"not handed over: no guest was started", "Scheduling", "Running", false, 0s, "none", false},
+      {"failed, passed", "Failed", "Running", false, 0s, "force pods", false},
+      {"failed, its pod waits for a node that is silent", "Failed", "Running", true, 0s, "force pods", false},
+      {"ended, its pod is going, not passed yet", "Succeeded", "Running", true, 20s, "none", true},
+      {"ended, its pod is to go, not passed yet", "Succeeded", "Running", false, 20s, "delete pods", true},
+  }));
+  DYNAMIC_SECTION(c.name) {
+    Observation seen;
+    seen.phase = c.phase;
+    seen.finalized = true;
+    seen.pods.push_back(pod(c.pod, c.pod_deleting));
+    seen.fence_left = c.left;
+    Plan p = plan(seen);
+    CHECK(std::string(name(p.step)) == c.want);
+    CHECK(p.again.has_value() == c.again);
+  }
 }

@@ -15,7 +15,7 @@ struct World {
   Observation seen;
   std::shared_ptr<PodObject> pod;
   std::optional<Error> failure;
-  bool gone = false;
+  bool gone = false, fenced = false;
 
   explicit World(const char* phase) {
     seen.phase = phase;
@@ -31,7 +31,7 @@ struct World {
     return *pod;
   }
   StatusOutcome status() const {
-    StatusInput in{.object = object, .seen = seen, .failure = failure, .pod_confirmed_gone = gone, .launcher_uid = 998,
+    StatusInput in{.object = object, .seen = seen, .failure = failure, .pod_confirmed_gone = gone, .fenced = fenced, .launcher_uid = 998,
                    .launcher_image = "img:1", .now = *parse_time("2026-01-01T00:00:00Z")};
     return compute_status(in);
   }
@@ -153,6 +153,42 @@ TEST_CASE("Ready follows the pod once the guest runs") {
   CHECK(early.condition("Ready")["reason"] == "GuestNotRunning");
 }
 
+TEST_CASE("why an instance is not ready, in KubeVirt's words") {
+  struct Case { const char *name, *phase, *pod; bool pod_deleting, pod_pending; const char* want; };
+  auto c = GENERATE(values<Case>({
+      {"nothing made yet", "Pending", "", false, false, "PodNotExists"},
+      {"made, not seen yet", "Pending", "", false, true, "GuestNotRunning"},
+      {"waits for a node", "Scheduling", "Pending", false, false, "GuestNotRunning"},
+      {"being started", "Scheduled", "Running", false, false, "GuestNotRunning"},
+      {"runs, its pod is being deleted", "Running", "Running", true, false, "PodTerminating"},
+      {"runs, its pod has ended", "Running", "Failed", false, false, "PodTerminating"},
+      {"runs, its pod was taken away", "Running", "", false, false, "PodNotExists"},
+      {"ended", "Succeeded", "Running", true, false, "GuestNotRunning"},
+      {"ended, and its pod is gone", "Succeeded", "", false, false, "GuestNotRunning"},
+  }));
+  DYNAMIC_SECTION(c.name) {
+    World w(c.phase);
+    if (*c.pod && c.pod_deleting) w.with_pod(c.pod).meta.deletion_timestamp = "x";
+    else if (*c.pod) w.with_pod(c.pod);
+    w.seen.pod_pending = c.pod_pending;
+    CHECK(w.condition("Ready")["status"] == "False");
+    CHECK(w.condition("Ready")["reason"] == c.want);
+  }
+}
+
+TEST_CASE("a guest that its fence has ended") {
+  World w("Running");
+  w.object["status"]["nodeName"] = "node1";
+  w.with_pod("Running");
+  w.fenced = true;
+  auto out = w.status();
+  CHECK(out.status["phase"] == "Failed");
+  CHECK(out.status["reason"] == "FenceDeadlinePassed");
+  REQUIRE(out.events.size() == 1);
+  CHECK(out.events[0].reason == "Stopped");
+  CHECK_THAT(out.events[0].message, Catch::Contains("node1"));
+}
+
 TEST_CASE("what holds a pod up is told once, and taken back") {
   World w("Scheduling");
   auto& p = w.with_pod("Pending");
@@ -172,6 +208,7 @@ TEST_CASE("what holds a pod up is told once, and taken back") {
   claim.seen.missing_claim = "data";
   CHECK(claim.condition("Synchronized")["reason"] == "FailedPvcNotFound");
   CHECK_THAT(claim.condition("Synchronized")["message"].get<std::string>(), Catch::Contains("data"));
+  CHECK(claim.condition("PodScheduled")["reason"] == "Unschedulable");
   World create("Pending");
   create.failure = Error(Code::InvalidArgument, "FailedCreate", "quota");
   CHECK(create.condition("Synchronized")["message"] == "quota");

@@ -1,0 +1,29 @@
+// The launcher pod that an instance is to be moved into. Pure; golden-tested.
+#pragma once
+#include "pkg/k8s/selector.hpp"
+#include "virt-controller/vmi/pod.hpp"
+
+namespace nodevirt::virt_controller::migration {
+
+struct TargetInput {
+  const Json& instance;                   ///< as stored
+  const api::Instance& view;              ///< the same
+  const Json& migration;                  ///< the VMIM
+  k8s::Labels source_labels;              ///< labels of the source's node
+  std::string source_node;
+};
+
+/// The instance's pod, with the migration's uid as a label, never on the source's node, and only where a guest of
+/// the source's processor and accelerator can go on.
+Result<Json> render_target_pod(const TargetInput& in, const vmi::PodOptions& options);
+
+/// The same migration always has the same pod.
+std::string target_pod_name(const std::string& instance_name, const std::string& migration_uid);
+
+/// What the target's node must have, from the labels of the source's node: its accelerator; the vendor of its
+/// processor; and for the model host-model what virt-handler says of it (host-model-cpu.node.kubevirt.io/MODEL
+/// becomes cpu-model-migration.node.kubevirt.io/MODEL, host-model-required-features.node.kubevirt.io/F becomes
+/// cpu-feature.node.kubevirt.io/F).
+Json target_selector(const api::Instance& view, const k8s::Labels& source_labels);
+
+}  // namespace nodevirt::virt_controller::migration
