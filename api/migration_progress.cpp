@@ -12,7 +12,7 @@ namespace nodevirt::api {
 namespace {
 
 constexpr std::size_t kMaxText = 4096, kMaxExplanation = 512, kMaxName = 256;
-constexpr double kMaxSeconds = 1e9;
+constexpr double kMaxPredictionSeconds = 1e9;
 
 std::string cut(const std::string& text, std::size_t most) {
   if (text.size() <= most) return text;
@@ -62,7 +62,7 @@ std::string format_migration_progress(const MigrationProgress& p) {
   };
   // Tenths are enough, and keep the text short.
   if (p.predicted_end_s && std::isfinite(*p.predicted_end_s))
-    out["predictedEndSeconds"] = std::round(std::clamp(*p.predicted_end_s, 0.0, kMaxSeconds) * 10) / 10;
+    out["predictedEndSeconds"] = std::round(std::clamp(*p.predicted_end_s, 0.0, kMaxPredictionSeconds) * 10) / 10;
   if (!p.source.empty()) out["source"] = cut(p.source, kMaxName);
   if (!p.target.empty()) out["target"] = cut(p.target, kMaxName);
   return dump_json(out);
@@ -90,7 +90,7 @@ Result<MigrationProgress> parse_migration_progress(std::string_view text) {
   p.predicted_downtime_ms = count_at(*json, "predictedDowntimeMs", kMost);
   if (auto* v = find(*json, {"predictedEndSeconds"}); v && v->is_number()) {
     double seconds = v->get<double>();
-    if (std::isfinite(seconds)) p.predicted_end_s = std::clamp(seconds, 0.0, kMaxSeconds);
+    if (std::isfinite(seconds)) p.predicted_end_s = std::clamp(seconds, 0.0, kMaxPredictionSeconds);
   }
   p.explanation = text_at(*json, "explanation", kMaxExplanation);
   p.sampled_at = text_at(*json, "sampledAt", kMaxName);
