@@ -86,6 +86,7 @@ podrunner::Options runner_options(const NodeOptions& o) {
   r.cluster_dns = o.dns_address;
   images::FetchOptions fetch;
   fetch.netns_fd = o.host_netns;
+  fetch.registries = r.data_dir / "registries";
   r.images = std::make_shared<images::Store>(images::Store::Options{.dir = r.data_dir / "images", .fetch = fetch});
   return r;
 }

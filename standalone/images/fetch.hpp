@@ -23,10 +23,18 @@ struct FetchOptions {
   int netns_fd = -1;                          ///< where the registries are reached from
   std::chrono::milliseconds timeout{std::chrono::minutes(30)};
   std::string auth;                           ///< logins for registries, as in ~/.docker/config.json; empty: the machine's own
+  std::filesystem::path registries;           ///< configuration of this instance's own: see registry_access.hpp
 };
 
 /// Copies the image into `dir` (empty, ours). Errors as in explain_fetch_error.
 Result<Fetched> fetch(const Reference& reference, const std::filesystem::path& dir, const FetchOptions& options);
+
+/// The digest that fetch() would compute, without fetching anything but the manifest. `work` as the parent of fetch's
+/// folder. Errors as fetch; Unknown also for a manifest that is not understood.
+Result<std::string> remote_digest(const Reference& reference, const std::filesystem::path& work, const FetchOptions& options);
+
+/// The digest of the image for this machine, out of a manifest or an index of several. Pure.
+Result<std::string> digest_for(std::string_view manifest, std::string_view architecture);
 
 /// What skopeo printed, as an error that tells a person what to do. Pure. Codes: NotFound (no such image),
 /// PermissionDenied, Unavailable (no registry reachable), ResourceExhausted (disk full), DataLoss

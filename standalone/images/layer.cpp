@@ -56,6 +56,57 @@ struct BlobReader {
 struct ArchiveCloser {
   void operator()(archive* a) const { archive_read_free(a); }
 };
+using Archive = std::unique_ptr<archive, ArchiveCloser>;
+
+/// The layer uncompressed, for the tar reader. Some writers (umoci for one) leave out the zeros that fill up the last
+/// file's last block and the two empty blocks at the end; the former are made up here, apart from the real bytes.
+struct TarStream {
+  Archive raw;
+  BlobReader& blob;
+  std::uint64_t limit, total = 0;
+  bool ended = false;      ///< the last bytes given were made up
+  bool too_large = false;
+  std::array<char, 512> zeros{};
+
+  TarStream(BlobReader& b, std::uint64_t most) : raw(archive_read_new()), blob(b), limit(most) {
+    archive_read_support_filter_gzip(raw.get());
+    archive_read_support_filter_zstd(raw.get());
+    archive_read_support_format_raw(raw.get());
+    archive_read_support_format_empty(raw.get());
+  }
+  /// Positions at the uncompressed bytes; an empty layer has none.
+  bool open() {
+    if (archive_read_open(raw.get(), &blob, nullptr, &BlobReader::read, nullptr) != ARCHIVE_OK) return false;
+    archive_entry* entry = nullptr;
+    const int rc = archive_read_next_header(raw.get(), &entry);
+    ended = rc == ARCHIVE_EOF;
+    return rc == ARCHIVE_OK || rc == ARCHIVE_EOF;
+  }
+  static la_ssize_t read(archive* a, void* self, const void** out) {
+    auto& s = *static_cast<TarStream*>(self);
+    std::size_t n = 0;
+    la_int64_t offset = 0;
+    if (s.ended) return 0;
+    int rc = ARCHIVE_OK;
+    do rc = archive_read_data_block(s.raw.get(), out, &n, &offset);
+    while (rc == ARCHIVE_OK && n == 0);
+    if (rc == ARCHIVE_OK || (rc == ARCHIVE_WARN && n > 0)) {
+      s.total += n;
+      s.too_large = s.total > s.limit;
+      if (!s.too_large) return static_cast<la_ssize_t>(n);
+      archive_set_error(a, EFBIG, "too large");
+      return -1;
+    }
+    if (rc == ARCHIVE_EOF) {
+      s.ended = true;
+      *out = s.zeros.data();
+      return static_cast<la_ssize_t>((512 - s.total % 512) % 512);
+    }
+    const char* why = archive_error_string(s.raw.get());
+    archive_set_error(a, EIO, "%s", why ? why : "unreadable layer");
+    return -1;
+  }
+};
 
 Error corrupt(std::string_view what) {
   return Error(Code::DataLoss, "ErrImagePull", "the image is corrupt: " + std::string(what));
@@ -154,24 +205,25 @@ Result<void> DiskExtractor::apply(const fs::path& path, const std::string& diges
   if (!blob.fd) return errno_error(errno, "open layer " + path.string());
   EVP_DigestInit_ex(blob.hash.get(), EVP_sha256(), nullptr);
 
-  std::unique_ptr<archive, ArchiveCloser> a(archive_read_new());
-  archive_read_support_filter_gzip(a.get());
-  archive_read_support_filter_zstd(a.get());
+  TarStream stream(blob, limits_.max_stream);
+  if (!stream.open()) return corrupt(archive_error_string(stream.raw.get()) ? archive_error_string(stream.raw.get()) : "unreadable layer");
+  Archive a(archive_read_new());
   archive_read_support_format_tar(a.get());
   archive_read_support_format_empty(a.get());
-  if (archive_read_open(a.get(), &blob, nullptr, &BlobReader::read, nullptr) != ARCHIVE_OK)
-    return corrupt(archive_error_string(a.get()) ? archive_error_string(a.get()) : "unreadable layer");
+  const auto failure = [&](const char* otherwise) {
+    if (stream.too_large) return hostile("a layer of it is too large");
+    const char* why = archive_error_string(a.get());
+    return corrupt(why ? why : otherwise);
+  };
+  if (archive_read_open(a.get(), &stream, nullptr, &TarStream::read, nullptr) != ARCHIVE_OK) return failure("unreadable layer");
 
   std::set<std::string> touched;  // paths that this layer made: its own whiteouts do not reach them
   while (true) {
     archive_entry* entry = nullptr;
     const int rc = archive_read_next_header(a.get(), &entry);
     if (rc == ARCHIVE_EOF) break;
-    if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
-      return corrupt(archive_error_string(a.get()) ? archive_error_string(a.get()) : "unreadable layer");
+    if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN) return failure("unreadable layer");
     if (++entries_ > limits_.max_entries) return hostile("it holds too many files");
-    if (static_cast<std::uint64_t>(archive_filter_bytes(a.get(), 0)) > limits_.max_stream)
-      return hostile("a layer of it is too large");
     const char* name = archive_entry_pathname(entry);
     if (!name) continue;
     NV_TRY(std::string rel, disk_path(name, limits_.max_depth));
@@ -231,8 +283,8 @@ Result<void> DiskExtractor::apply(const fs::path& path, const std::string& diges
         size = std::max<std::uint64_t>(size, static_cast<std::uint64_t>(std::max<la_int64_t>(offset, 0)));
         break;
       }
-      if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
-        return corrupt(archive_error_string(a.get()) ? archive_error_string(a.get()) : "a layer ends early");
+      if (r != ARCHIVE_OK && r != ARCHIVE_WARN) return failure("a layer ends early");
+      if (n > 0 && stream.ended) return corrupt("a layer ends in the middle of a file");
       if (offset < 0 || static_cast<std::uint64_t>(offset) + n + written_ > limits_.max_bytes)
         return hostile("its disks are larger than the limit");
       const auto* bytes = static_cast<const char*>(data);

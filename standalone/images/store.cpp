@@ -178,6 +178,21 @@ void Store::sweep_tmp() {
   }
 }
 
+/// A name that is asked for again mostly means what it meant before: then its manifest tells, and nothing is fetched.
+/// Empty: fetch.
+Result<std::string> Store::known_digest(const Reference& reference, const std::string& name, const fs::path& work, const FetchOptions& how) {
+  if (reference.local()) return std::string();
+  {
+    NV_TRY(const FileLock lock, FileLock::take(options_.dir / "lock"));
+    NV_TRY(const NameMap map, NameMap::load(options_.dir / "names.json"));
+    if (!map.find(name)) return std::string();
+  }
+  auto digest = remote_digest(reference, work, how);
+  if (!digest.ok()) return digest.error().code == Code::Unknown ? Result<std::string>(std::string()) : digest;
+  std::error_code ec;
+  return fs::is_directory(rootfs(*digest) / "disk", ec) ? *digest : std::string();
+}
+
 Result<Image> Store::take_in(const Reference& reference, const std::string& name, bool local, const std::string& source, const std::string& auth) {
   NV_TRY_VOID(make_dirs(options_.dir));
   NV_TRY_VOID(make_dirs(options_.dir / "rootfs"));
@@ -202,26 +217,32 @@ Result<Image> Store::take_in(const Reference& reference, const std::string& name
   NV_TRY_VOID(make_dirs(root, 0755));
   FetchOptions how = options_.fetch;
   how.auth = auth;
-  NV_TRY(const Fetched fetched, fetch(reference, blobs, how));
-  NV_FAILPOINT(kFetched);
-  const auto target = rootfs(fetched.digest);
   std::error_code ec;
-  if (!fs::is_directory(target / "disk", ec)) {
-    DiskExtractor extractor(root, options_.limits);
-    for (const auto& layer : fetched.layers) {
-      auto applied = extractor.apply(layer.path, layer.digest);
-      if (!applied.ok()) return applied.error().with_context("image " + reference.key());
+  NV_TRY(const std::string known, known_digest(reference, name, work, how));
+  std::string digest = known;
+  if (known.empty()) {
+    NV_TRY(const Fetched fetched, fetch(reference, blobs, how));
+    NV_FAILPOINT(kFetched);
+    digest = fetched.digest;
+    if (!fs::is_directory(rootfs(digest) / "disk", ec)) {
+      DiskExtractor extractor(root, options_.limits);
+      for (const auto& layer : fetched.layers) {
+        auto applied = extractor.apply(layer.path, layer.digest);
+        if (!applied.ok()) return applied.error().with_context("image " + reference.key());
+      }
+      if (extractor.files() == 0)
+        return Error(Code::InvalidArgument, "ErrImagePull",
+                     "image " + reference.key() + " holds no disk: there is no file under /disk in it");
+      Fd dir(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!dir || ::syncfs(dir.get()) != 0) return errno_error(errno, "write image " + reference.key() + " to the disk");
     }
-    if (extractor.files() == 0)
-      return Error(Code::InvalidArgument, "ErrImagePull",
-                   "image " + reference.key() + " holds no disk: there is no file under /disk in it");
-    Fd dir(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!dir || ::syncfs(dir.get()) != 0) return errno_error(errno, "write image " + reference.key() + " to the disk");
   }
   NV_FAILPOINT(kUnpacked);
 
   NV_TRY(const FileLock lock, FileLock::take(options_.dir / "lock"));
+  const auto target = rootfs(digest);
   if (!fs::is_directory(target / "disk", ec)) {
+    if (!fs::is_directory(root / "disk", ec)) return Error(Code::Unavailable, "ErrImagePull", "image " + reference.key() + " was removed meanwhile");
     fs::remove_all(target, ec);
     if (::rename(root.c_str(), target.c_str()) != 0) return errno_error(errno, "place image " + reference.key() + " in the cache");
   }
@@ -230,12 +251,12 @@ Result<Image> Store::take_in(const Reference& reference, const std::string& name
   std::string replaced;
   if (const NameEntry* old = map.find(name)) {
     if (old->local && !local) return hold(name, old->digest, "");  // a person mapped the name meanwhile: that wins
-    if (old->digest != fetched.digest) replaced = old->digest;
+    if (old->digest != digest) replaced = old->digest;
   }
-  map.names[name] = NameEntry{fetched.digest, local, source, format_time(system_clock().wall())};
+  map.names[name] = NameEntry{digest, local, source, format_time(system_clock().wall())};
   NV_TRY_VOID(map.save(options_.dir / "names.json"));
   if (!replaced.empty()) drop_if_unnamed(map, replaced);
-  return Image{name, fetched.digest, target};
+  return Image{name, digest, target};
 }
 
 /// Called with the lock held.

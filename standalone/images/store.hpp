@@ -67,6 +67,7 @@ class Store {
 
  private:
   Result<Image> take_in(const Reference& reference, const std::string& name, bool local, const std::string& source, const std::string& auth = "");
+  Result<std::string> known_digest(const Reference& reference, const std::string& name, const std::filesystem::path& work, const FetchOptions& how);
   Result<Image> hold(const std::string& name, const std::string& digest, const std::string& holder);
   void sweep_tmp();
   void drop_if_unnamed(const NameMap& map, const std::string& digest);

@@ -91,7 +91,7 @@ int image(std::vector<std::string> args) {
   if (rest->front() != "list" && rest->front() != "ls")
     if (auto root = require_root("nodevirt image " + rest->front()); !root.ok()) return complain(root.error());
   const DataDir data = data_dir_at(data_dir);
-  images::Store store(images::Store::Options{.dir = data.root / "images"});
+  images::Store store(images::Store::Options{.dir = data.root / "images", .fetch = {.registries = data.root / "registries"}});
   if (rest->front() == "import")
     if (auto made = make_dirs(data.root / "images", 0755); !made.ok()) return complain(made.error());
   return act(store, *rest, output == "json");

@@ -8,6 +8,7 @@
 
 #include "pkg/base/file.hpp"
 #include "pkg/base/process.hpp"
+#include "standalone/images/registry_access.hpp"
 #include "standalone/images/store.hpp"
 
 using namespace nodevirt;
@@ -201,6 +202,33 @@ TEST_CASE("layers: bounds, holes and digests") {
     REQUIRE_FALSE(r.ok());
     CHECK(r.error().code == Code::DataLoss);
   }
+  SECTION("without the zeros at its end") {
+    for (const std::size_t size : {1u, 511u, 512u, 513u, 1000u, 70000u}) {
+      const std::string content(size, 'x');
+      put(blob, tar({{"disk/a", '0', content}}).substr(0, 512 + size));
+      fs::remove_all(root);
+      fs::create_directory(root);
+      auto r = DiskExtractor(root, {}).apply(blob, "");
+      INFO(size << ": " << (r.ok() ? "" : r.error().message));
+      REQUIRE(r.ok());
+      CHECK(nodevirt::read_file(root / "disk/a").value() == content);
+      // A single byte less is a file that ends early, also where the zeros made up would reach.
+      put(blob, tar({{"disk/a", '0', content}}).substr(0, 512 + size - 1));
+      fs::remove_all(root);
+      fs::create_directory(root);
+      CHECK_FALSE(DiskExtractor(root, {}).apply(blob, "").ok());
+    }
+    put(blob, tar({{"disk/a", '0', "A"}, {"disk/b", '0', "B"}}).substr(0, 1024 + 300));   // in the middle of a header
+    CHECK_FALSE(DiskExtractor(root, {}).apply(blob, "").ok());
+    put(blob, "");
+    CHECK(DiskExtractor(root, {}).apply(blob, "").ok());
+  }
+  SECTION("a stream that is too large") {
+    put(blob, tar({{"other/a", '0', std::string(300000, 'x')}}));
+    auto r = DiskExtractor(root, Limits{.max_stream = 100000}).apply(blob, "");
+    REQUIRE_FALSE(r.ok());
+    CHECK(r.error().message.find("layer of it is too large") != std::string::npos);
+  }
   SECTION("no archive at all, and one that ends early") {
     put(blob, std::string(4096, 'x'));
     CHECK_FALSE(DiskExtractor(root, {}).apply(blob, "").ok());
@@ -220,6 +248,9 @@ TEST_CASE("what skopeo says, said for a person") {
       {"time=\"t\" level=fatal msg=\"initializing source docker://x: reading manifest latest in x: manifest unknown\"", Code::NotFound, "does not exist"},
       {"level=fatal msg=\"pinging container registry quay.io: Get \\\"https://quay.io/v2/\\\": dial tcp: lookup quay.io: no such host\"", Code::Unavailable, "no registry reachable"},
       {"dial tcp 127.0.0.1:5000: connect: connection refused", Code::Unavailable, "no registry reachable"},
+      {"unauthorized: authentication required", Code::PermissionDenied, "wants a login for it: give it an imagePullSecret, or say `skopeo login quay.io`"},
+      {"x509: certificate signed by unknown authority", Code::Unavailable, "/etc/containers/certs.d/quay.io/ca.crt"},
+      {"http: server gave HTTP response to HTTPS client", Code::Unavailable, "insecure = true"},
       {"requested access to the resource is denied", Code::NotFound, "does not exist, or the registry wants a login"},
       {"write /x: no space left on device", Code::ResourceExhausted, "no space left"},
       {"open /nowhere/index.json: no such file or directory", Code::NotFound, "no such file"},
@@ -233,6 +264,46 @@ TEST_CASE("what skopeo says, said for a person") {
       CHECK(e.message.find(c.want) != std::string::npos);
       CHECK(e.reason == "ErrImagePull");
     }
+}
+
+TEST_CASE("how a registry is reached") {
+  TempDir dir;
+  const auto flags = [&](const std::string& image, const fs::path& folder, const std::string& logins = "") {
+    auto access = registry_access(parse_reference(image).value(), folder, logins);
+    return fmt::format("{}{}", fmt::join(access.copy_flags(), " "), access.pod_login ? " login" : "");
+  };
+  CHECK(flags("quay.io/a/b", "") == "");
+  CHECK(flags("localhost:5000/a/b", "") == "--src-tls-verify=false");   // nobody is in between
+  CHECK(flags("127.0.0.1:5000/a/b", "") == "--src-tls-verify=false");
+  CHECK(flags("127.0.0.1.example.org/a/b", "") == "");
+  CHECK(flags("localhost.example.org/a/b", "") == "");
+  CHECK(flags("oci:/x", dir.path()) == "");
+
+  const auto folder = dir.path() / "registries";
+  fs::create_directories(folder / "certs.d/localhost:5000");
+  CHECK(flags("localhost:5000/a", folder) == "--src-tls-verify=false");   // an empty folder asks for nothing
+  put(folder / "certs.d/localhost:5000/ca.crt", "x");
+  put(folder / "auth.json", "{}");
+  put(folder / "registries.conf", "");
+  CHECK(flags("localhost:5000/a", folder) == fmt::format("--src-authfile={0}/auth.json --src-cert-dir={0}/certs.d/localhost:5000", folder.string()));
+  CHECK(registry_access(parse_reference("quay.io/a").value(), folder, "").env.at("CONTAINERS_REGISTRIES_CONF") == (folder / "registries.conf").string());
+  // A pod's own login goes first, where it has one for the registry.
+  CHECK(flags("quay.io/a", folder, R"({"auths":{"quay.io":{"auth":"x"}}})") == " login");
+  CHECK(flags("quay.io/a", folder, R"({"auths":{"other.io":{"auth":"x"}}})") == fmt::format("--src-authfile={}/auth.json", folder.string()));
+
+  struct Case { std::string logins, host; bool want; };
+  for (const auto& c : {Case{R"({"auths":{"https://index.docker.io/v1/":{}}})", "docker.io", true}, Case{R"({"auths":{"quay.io/some/where":{}}})", "quay.io", true},
+                        Case{R"({"auths":{"quay.io.evil":{}}})", "quay.io", false}, Case{R"({"auths":[]})", "quay.io", false}, Case{"nonsense", "quay.io", false}})
+    CHECK(has_login(c.logins, c.host) == c.want);
+}
+
+TEST_CASE("which image of an index is this machine's") {
+  const std::string digest = "sha256:" + std::string(64, 'a');
+  CHECK(digest_for(R"({"manifests":[{"digest":"x","platform":{"architecture":"arm64","os":"linux"}},{"digest":")" + digest +
+                   R"(","platform":{"architecture":"amd64","os":"linux"}}]})", "amd64").value() == digest);
+  CHECK(digest_for(R"({"layers":[]})", "amd64").value().starts_with("sha256:"));
+  for (const std::string bad : {"", "[", R"({"manifests":[]})", R"({"manifests":[{"digest":"sha256:1","platform":{"architecture":"amd64","os":"linux"}}]})"})
+    CHECK_FALSE(digest_for(bad, "amd64").ok());
 }
 
 TEST_CASE("the store") {
