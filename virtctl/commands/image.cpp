@@ -1,6 +1,8 @@
 // image import: puts an image where the nodes find it. On one machine that is nodevirt's image store,
 // and nodevirt does it; a cluster's nodes pull from registries.
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 
 #include <CLI/CLI.hpp>
 
@@ -11,10 +13,18 @@ namespace nodevirt::virtctl {
 
 namespace {
 
-// nodevirt says where its data is: the kubeconfig that it wrote lies there.
 bool local_server(const std::string& server) {
   return server.starts_with("https://127.0.0.1:") || server.starts_with("https://localhost:") ||
          server.starts_with("https://[::1]:");
+}
+
+// nodevirt leaves the kubeconfig in its data directory: whoever uses that file means that instance.
+std::string data_dir_of(const std::string& kubeconfig) {
+  std::string path = kubeconfig;
+  if (const char* list = std::getenv("KUBECONFIG"); path.empty() && list) path = list;
+  auto folder = std::filesystem::path(path).parent_path();
+  std::error_code ec;
+  return !folder.empty() && std::filesystem::exists(folder / "instance.json", ec) ? folder.string() : "";
 }
 
 Awaitable<Result<void>> import(std::vector<std::string> words, std::string data_dir, Session& session) {
@@ -45,9 +55,10 @@ void add_image(CLI::App& app, Globals& globals, int& exit_code) {
   auto data_dir = std::make_shared<std::string>();
   CLI::App* imp = sub->add_subcommand("import", "Give this machine an image: [NAME=]oci-archive:FILE, oci:FOLDER or a registry's name");
   imp->add_option("source", *words, "[NAME=]SOURCE")->required()->expected(1, 2);
-  imp->add_option("--data-dir", *data_dir, "nodevirt's data directory");
+  imp->add_option("--data-dir", *data_dir, "nodevirt's data directory; the one that the kubeconfig lies in when not given");
   imp->callback([&globals, &exit_code, words, data_dir] {
-    auto body = [words, data_dir](Session& session) { return import(*words, *data_dir, session); };
+    std::string folder = data_dir->empty() ? data_dir_of(globals.kubeconfig) : *data_dir;
+    auto body = [words, folder](Session& session) { return import(*words, folder, session); };
     exit_code = with_session(globals, body);
   });
 }

@@ -16,6 +16,7 @@
 #include "pkg/base/file.hpp"
 #include "virtctl/commands/commands.hpp"
 #include "virtctl/console/wait.hpp"
+#include "virtctl/tunnel.hpp"
 
 extern char** environ;
 
@@ -67,38 +68,6 @@ Result<std::vector<std::string>> viewer_command(const VncFlags& flags, const std
                                "--vnc-path, or use --proxy-only and a viewer of your own");
 }
 
-Awaitable<void> stream_to_socket(std::shared_ptr<net::WebSocket> from, std::shared_ptr<net::ByteStream> to) {
-  for (;;) {
-    auto message = co_await from->read();
-    if (!message.ok() || message->closed) {
-      if (message.ok() && !message->close_reason.empty()) std::fprintf(stderr, "vnc: %s\n", message->close_reason.c_str());
-      break;
-    }
-    if (!(co_await to->write(message->data)).ok()) break;
-  }
-  from->abort();
-  to->close();
-}
-
-Awaitable<void> socket_to_stream(std::shared_ptr<net::ByteStream> from, std::shared_ptr<net::WebSocket> to) {
-  std::vector<char> buffer(16384);
-  for (;;) {
-    auto n = co_await from->read_some(buffer);
-    if (!n.ok() || *n == 0) break;
-    if (!(co_await to->write(std::string_view(buffer.data(), *n))).ok()) break;
-  }
-  from->close();
-  to->abort();
-}
-
-Awaitable<Result<std::unique_ptr<net::WebSocket>>> open_vnc(Session& session, std::string name, bool preserve) {
-  net::Request request;
-  request.target = subresource_path(Kind::VirtualMachineInstance, session.ns, name, "vnc");
-  if (preserve) request.target += "?preserveSession=true";
-  std::vector<std::string> protocols = {"plain.kubevirt.io"};
-  co_return co_await session.client.transport()->websocket(std::move(request), std::move(protocols));
-}
-
 Awaitable<void> reap(pid_t pid, bool* ended, asio::ip::tcp::acceptor* acceptor) {
   int status = 0;
   auto wait = [pid, &status] { while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {} };
@@ -141,14 +110,14 @@ Awaitable<Result<void>> vnc(std::shared_ptr<VncFlags> flags, Session& session) {
     co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, ec));
     if (ec) break;
     std::shared_ptr<net::ByteStream> local = net::adopt_socket(session.executor, socket.release());
-    auto opened = co_await open_vnc(session, target.name, flags->preserve_session);
-    if (!opened.ok()) {
+    std::string subresource = flags->preserve_session ? "vnc?preserveSession=true" : "vnc";
+    auto remote = co_await open_stream(session, Kind::VirtualMachineInstance, session.ns, target.name, subresource);
+    if (!remote.ok()) {
       local->close();
-      co_return std::move(opened).error();
+      co_return std::move(remote).error();
     }
-    std::shared_ptr<net::WebSocket> remote = std::move(opened).value();
-    spawn(session.executor, socket_to_stream(local, remote), "vnc out");
-    co_await stream_to_socket(remote, local);
+    std::string reason = co_await join(session.executor, local, *remote);
+    if (!reason.empty()) std::fprintf(stderr, "vnc: %s\n", reason.c_str());
     if (!flags->proxy_only) break;
   }
   co_return Result<void>{};
