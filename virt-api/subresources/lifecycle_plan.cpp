@@ -65,6 +65,14 @@ LifecycleStep set_running(const Json& vm, bool running) {
   return {Target::Vm, std::move(patch), Json()};
 }
 
+/// A stop ends what is underway too: the second half of a restart would start the machine again. Without a
+/// `test`: it is right whatever became of the requests meanwhile.
+std::optional<LifecycleStep> drop_requests(const Json& vm) {
+  const Json* now = find(vm, {"status", "stateChangeRequests"});
+  if (!now || !now->is_array() || now->empty()) return std::nullopt;
+  return LifecycleStep{Target::VmStatus, Json::array({add("/status/stateChangeRequests", Json::array())}), Json()};
+}
+
 LifecycleStep set_grace_period(const Json& vmi, std::int64_t seconds) {
   const Json* old = find(vmi, {"spec", "terminationGracePeriodSeconds"});
   constexpr const char* kPath = "/spec/terminationGracePeriodSeconds";
@@ -136,6 +144,7 @@ Result<Steps> plan_stop(const Json& vm, const Json* vmi, std::optional<std::int6
   Steps steps;
   if (strategy == "Always" || strategy == "Once") {
     if (runs && grace_period) steps.push_back(set_grace_period(*vmi, *grace_period));
+    if (auto step = drop_requests(vm)) steps.push_back(std::move(*step));
     steps.push_back(set_running(vm, false));
     return steps;
   }

@@ -161,3 +161,19 @@ TEST_CASE("every patch fails when the object has changed meanwhile", "[virt-api]
     CHECK_FALSE(k8s::apply_json_patch(other, (*plan)[0].patch).ok());
   }
 }
+
+TEST_CASE("a stop ends the restart that is underway", "[virt-api]") {
+  Json vm = vm_of("true"), vmi = vmi_of("Running");
+  vm["status"]["stateChangeRequests"] = Json::array({{{"action", "Start"}}});
+  auto plan = plan_stop(vm, &vmi, std::nullopt);
+  REQUIRE(plan.ok());
+  REQUIRE(plan->size() == 2);
+  CHECK((*plan)[0].target == LifecycleStep::Target::VmStatus);
+  auto cleared = k8s::apply_json_patch(vm, (*plan)[0].patch);
+  REQUIRE(cleared.ok());
+  CHECK((*cleared)["status"]["stateChangeRequests"].empty());
+  CHECK((*plan)[1].target == LifecycleStep::Target::Vm);
+  // Still right when the requests were done meanwhile.
+  vm["status"].erase("stateChangeRequests");
+  CHECK(k8s::apply_json_patch(vm, (*plan)[0].patch).ok());
+}
