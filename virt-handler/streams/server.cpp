@@ -38,6 +38,12 @@ rpc::DomainCommand command_of(Action action) {
 
 std::vector<std::string> subprotocols() { return {"plain.kubevirt.io"}; }
 
+// Who is gone before the answer needs none.
+Awaitable<void> tell(net::ResponseStream& response, net::Response answer) {
+  auto sent = co_await response.send(std::move(answer));
+  if (!sent.ok()) log::debug("stream server: answer: {}", sent.error().message);
+}
+
 }  // namespace
 
 struct StreamServer::Impl {
@@ -89,7 +95,7 @@ Awaitable<void> StreamServer::Impl::stream(Route route, std::shared_ptr<Launcher
   }
   if (refused) {
     net::Response answer = error_response(*refused);
-    co_await response.send(std::move(answer));
+    co_await tell(response, std::move(answer));
     co_return;
   }
   Executor executor = co_await boost::asio::this_coro::executor;
@@ -105,7 +111,7 @@ Awaitable<void> StreamServer::Impl::port_forward(Route route, std::shared_ptr<La
   auto guest = co_await connect_guest(launcher->pid, address, route.port, route.udp);
   if (!guest.ok()) {
     net::Response answer = error_response(guest.error());
-    co_await response.send(std::move(answer));
+    co_await tell(response, std::move(answer));
     co_return;
   }
   std::vector<std::string> offered = subprotocols();
@@ -168,17 +174,17 @@ Awaitable<void> StreamServer::handle(net::ServerRequest& request, net::ResponseS
   if (request.path() == "/metrics") {
     std::string text = co_await impl.deps.metrics();
     answer = text_response(200, "text/plain; version=0.0.4", std::move(text));
-    co_await response.send(std::move(answer));
+    co_await tell(response, std::move(answer));
     co_return;
   }
   if (impl.served_plainly(request, answer)) {
-    co_await response.send(std::move(answer));
+    co_await tell(response, std::move(answer));
     co_return;
   }
   const std::string& wanted = impl.deps.client_name;
   if (!wanted.empty() && (!request.peer.certificate || request.peer.certificate->common_name != wanted)) {
     answer = error_response({Code::PermissionDenied, "Forbidden", "only " + wanted + " may ask here, with its certificate"});
-    co_await response.send(std::move(answer));
+    co_await tell(response, std::move(answer));
     co_return;
   }
   auto route = parse_route(request.method, request.path());
@@ -190,7 +196,7 @@ Awaitable<void> StreamServer::handle(net::ServerRequest& request, net::ResponseS
   else refused = found.error();
   if (refused) {
     answer = error_response(*refused);
-    co_await response.send(std::move(answer));
+    co_await tell(response, std::move(answer));
     co_return;
   }
   if (route->action == Action::Console || route->action == Action::Vnc) {
@@ -204,7 +210,7 @@ Awaitable<void> StreamServer::handle(net::ServerRequest& request, net::ResponseS
   }
   auto answered = co_await impl.answer(*route, launcher);
   answer = answered.ok() ? std::move(*answered) : error_response(answered.error());
-  co_await response.send(std::move(answer));
+  co_await tell(response, std::move(answer));
 }
 
 }  // namespace nodevirt::virt_handler
