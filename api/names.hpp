@@ -51,6 +51,9 @@ inline constexpr std::string_view kVhostNetDevice = "devices.kubevirt.io/vhost-n
 // Inside the launcher pod
 inline constexpr std::string_view kSocketsDir = "/var/run/kubevirt/sockets";          ///< emptyDir "sockets"
 inline constexpr std::string_view kLauncherSocket = "launcher-sock";                  ///< in kSocketsDir; gRPC
+/// In kSocketsDir; its listener is the pod's monitor, there before the launcher. Nobody answers on it: its peer
+/// credentials name a process of the pod.
+inline constexpr std::string_view kMonitorSocket = "monitor-sock";
 inline constexpr std::string_view kPrivateDir = "/var/run/kubevirt-private";          ///< emptyDir "private": <uid>/virt-serial0, virt-vnc
 inline constexpr std::string_view kMigrationDir = "/var/run/kubevirt/migrationproxy"; ///< emptyDir "migration": sockets of migration streams
 inline constexpr std::string_view kDisksDir = "/var/run/kubevirt-private/vmi-disks";  ///< <volume>/disk.img: claims and host disks

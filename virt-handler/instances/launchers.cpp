@@ -45,6 +45,8 @@ struct Launchers::Impl : std::enable_shared_from_this<Impl> {
   void changed(const Launcher& launcher) { deps.changed(launcher.pod->instance_key()); }
 
   void begin(const std::shared_ptr<Launcher>& launcher);
+  void met(const std::shared_ptr<Launcher>& launcher, pid_t pid);
+  Awaitable<void> meet_monitor(std::shared_ptr<Launcher> launcher);
   Awaitable<void> follow(std::shared_ptr<Launcher> launcher);
   Awaitable<void> one_connection(std::shared_ptr<Launcher> launcher, std::filesystem::path socket);
   Awaitable<void> first_network(std::shared_ptr<Launcher> launcher);
@@ -54,7 +56,26 @@ struct Launchers::Impl : std::enable_shared_from_this<Impl> {
 
 void Launchers::Impl::begin(const std::shared_ptr<Launcher>& launcher) {
   launcher->unreachable_since = deps.clock.now();
+  spawn(deps.executor, meet_monitor(launcher), "monitor of " + launcher->pod->instance_key());
   spawn(deps.executor, follow(launcher), "launcher of " + launcher->pod->instance_key());
+}
+
+/// A process of the pod is known: its network can be prepared.
+void Launchers::Impl::met(const std::shared_ptr<Launcher>& launcher, pid_t pid) {
+  launcher->pid = pid;
+  if (launcher->network_begun) return;
+  launcher->network_begun = true;
+  spawn(deps.executor, first_network(launcher), "network of " + launcher->pod->instance_key());
+}
+
+/// The monitor is there well before the launcher: the network is prepared while that one starts.
+Awaitable<void> Launchers::Impl::meet_monitor(std::shared_ptr<Launcher> launcher) {
+  auto self = shared_from_this();
+  StopToken stop = launcher->stop.get_token();
+  std::filesystem::path dir = empty_dir(*launcher->pod, "sockets");
+  std::string name(api::kMonitorSocket);
+  if (!co_await wait_for_file(dir, name, deps.clock, stop)) co_return;
+  if (auto pid = rpc::peer_pid(dir / name); pid.ok() && launcher->pid == 0) met(launcher, *pid);
 }
 
 void Launchers::Impl::lost(Launcher& launcher) {
@@ -87,9 +108,7 @@ Awaitable<void> Launchers::Impl::one_connection(std::shared_ptr<Launcher> launch
   auto self = shared_from_this();
   auto pid = rpc::peer_pid(socket);
   if (!pid.ok()) co_return;
-  launcher->pid = *pid;
-  if (launcher->network == NetworkState::Pending)
-    spawn(deps.executor, first_network(launcher), "network of " + launcher->pod->instance_key());
+  met(launcher, *pid);
   auto connected = co_await rpc::connect_launcher(socket);
   if (!connected.ok()) {
     log::debug("launcher of {}: {}", launcher->pod->instance_key(), connected.error().message);
@@ -129,7 +148,7 @@ Awaitable<void> Launchers::Impl::first_network(std::shared_ptr<Launcher> launche
 Awaitable<void> Launchers::Impl::prepare_network(std::shared_ptr<Launcher> launcher, std::shared_ptr<const api::Instance> vmi) {
   auto self = shared_from_this();
   if (launcher->pid == 0) co_return;
-  PodNetworkRequest request{.pid = launcher->pid, .launcher_uid = deps.launcher_uid, .ipv6 = !launcher->pod->ip6.empty()};
+  PodNetworkRequest request{.pid = launcher->pid, .launcher_uid = deps.launcher_uid};
   Clock::Time begun = deps.clock.now();
   auto prepared = co_await prepare_pod_network(request, vmi);
   log::debug("{}: network prepared in {} us", launcher->pod->instance_key(),

@@ -23,6 +23,7 @@ struct Launcher {
   std::optional<Clock::Time> absent_since;       ///< the launcher sees no domain: there is none, or libvirt is away
   Clock::Time unreachable_since{};
   NetworkState network = NetworkState::Pending;
+  bool network_begun = false;                    ///< its preparation was begun once
   std::optional<Error> network_error;
   std::vector<launcher::v1::InterfaceOptions> interfaces;
   std::optional<launcher::v1::GuestInfo> guest;

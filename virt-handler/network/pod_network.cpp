@@ -3,9 +3,11 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,11 +41,24 @@ ifreq request_for(std::string_view interface) {
 struct Inspection {
   ExistingLinks links;
   unsigned mtu = 1500;
+  bool ipv6 = false;  ///< the pod's interface has an address that leads beyond its link
 };
+
+bool has_global_ipv6(std::string_view interface) {
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return false;
+  bool found = false;
+  for (const ifaddrs* a = list; a && !found; a = a->ifa_next)
+    if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET6 && interface == a->ifa_name)
+      found = !IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(a->ifa_addr)->sin6_addr);
+  freeifaddrs(list);
+  return found;
+}
 
 Result<void> inspect(Inspection& out) {
   out.links.bridge = if_nametoindex(std::string(kBridge).c_str()) != 0;
   out.links.tap = if_nametoindex(std::string(kTap).c_str()) != 0;
+  out.ipv6 = has_global_ipv6(kPodInterface);
   Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return errno_error(errno, "make a socket in the pod's network namespace");
   ifreq request = request_for(kPodInterface);
@@ -77,6 +92,7 @@ Result<void> build(int netns, MasqueradePlan& plan) {
   Inspection found;
   NV_TRY_VOID(in_netns(netns, [&found] { return inspect(found); }));
   plan.mtu = found.mtu;
+  plan.ipv6 = found.ipv6;
   Command ip{.argv = {"ip", "-batch", "-"}, .input = render_ip_batch(plan, found.links), .timeout = 10s, .netns_fd = netns};
   if (auto done = check_output(ip); !done.ok()) return done.error().with_context("make the pod's bridge and tap");
   Command nft{.argv = {"nft", "-f", "-"}, .input = render_nft(plan), .timeout = 10s, .netns_fd = netns};
@@ -117,7 +133,6 @@ Result<std::vector<launcher::v1::InterfaceOptions>> prepare(const PodNetworkRequ
   ResolvConf resolver;
   if (auto text = read_in_root(request.pid, "etc/resolv.conf", 64u << 10); text.ok()) resolver = parse_resolv_conf(*text);
   for (MasqueradePlan& plan : plans) {
-    plan.ipv6 = request.ipv6;
     plan.tap_owner = request.launcher_uid;
     NV_TRY_VOID(build(netns.get(), plan));
     out.push_back(options_of(plan, resolver, vmi));

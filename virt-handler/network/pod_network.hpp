@@ -12,7 +12,6 @@ namespace nodevirt::virt_handler {
 struct PodNetworkRequest {
   pid_t pid = 0;               ///< of the launcher, in our pid namespace
   unsigned launcher_uid = 107;
-  bool ipv6 = false;           ///< the pod has an IPv6 address
 };
 
 /// Prepares everything the instance's interfaces need and says what the launcher must know of it.

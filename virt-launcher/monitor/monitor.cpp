@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +51,26 @@ void signal_children_named(const char* prefix, int signal) {
   closedir(proc);
 }
 
+// virt-handler learns from it early which processes are this pod's. Without it the launcher's socket tells, later.
+int listen_for_virt_handler(const std::string& directory) {
+  int folder = open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return -1;
+  std::string name(api::kMonitorSocket), preliminary = name + ".new";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, preliminary.c_str());
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  unlinkat(folder, preliminary.c_str(), 0);
+  if (fd >= 0 && (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(fd, 16) != 0 ||
+                  renameat(folder, preliminary.c_str(), folder, name.c_str()) != 0)) {
+    log_line("WARNING", "listen for virt-handler: " + std::string(std::strerror(errno)));
+    close(fd);
+    fd = -1;
+  }
+  close(folder);
+  return fd;
+}
+
 }  // namespace
 
 int Monitor::run() {
@@ -76,6 +97,7 @@ bool Monitor::prepare() {
   control_ = pair[0];
   launcher_end_ = pair[1];
   fcntl(control_, F_SETFL, O_NONBLOCK);
+  door_ = listen_for_virt_handler(options_.root + std::string(api::kSocketsDir));
   return true;
 }
 
@@ -114,13 +136,15 @@ int Monitor::wait_ms() const {
 }
 
 void Monitor::loop_once() {
-  pollfd fds[] = {{signals_, POLLIN, 0}, {control_, POLLIN, 0}, {fence_timer_, POLLIN, 0}};
-  if (poll(fds, 3, wait_ms()) < 0 && errno != EINTR) {
+  pollfd fds[] = {{signals_, POLLIN, 0}, {control_, POLLIN, 0}, {fence_timer_, POLLIN, 0}, {door_, POLLIN, 0}};
+  if (poll(fds, 4, wait_ms()) < 0 && errno != EINTR) {
     log_line("ERROR", std::string("poll: ") + std::strerror(errno));
     return end(kGuestCrashed, "poll failed");
   }
   check_fence();
   if (fds[1].revents & POLLIN) on_message();
+  if (fds[3].revents & POLLIN)
+    for (int visitor; (visitor = accept4(door_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) close(visitor);
   if (fds[0].revents & POLLIN) on_signal();
   if (!done_) on_deadlines();
 }

@@ -45,7 +45,7 @@ class Monitor {
 
   Options options_;
   Child libvirtd_, launcher_;
-  int signals_ = -1, control_ = -1, launcher_end_ = -1, fence_timer_ = -1;
+  int signals_ = -1, control_ = -1, launcher_end_ = -1, fence_timer_ = -1, door_ = -1;
   pid_t qemu_ = 0;                  // 0: none known
   bool qemu_seen_ = false;
   long long qemu_deadline_ms_ = 0;  // by when one must have been seen; 0: never
