@@ -1,0 +1,238 @@
+// What is done in which state of a pre-copy.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "api/migration_progress.hpp"
+#include "virt-handler/migration/policy/state.hpp"
+#include "virt-handler/migration/policy/words.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+using api::format_rate;
+using api::format_seconds;
+using api::format_size;
+
+namespace {
+
+constexpr double kMiB = 1 << 20;
+constexpr double kMargin = 1.15;            // of the limit over the last step that it is for
+constexpr double kPatienceShare = 0.05;     // of the time so far, for a shorter outage
+constexpr double kWorthwhile = 0.7;         // the next pass must leave less than this share to be waited for
+constexpr double kProbeSeconds = 0.5;       // without the cap
+constexpr double kProbePause = 20;
+constexpr std::uint32_t kMaxProbes = 3;
+
+}  // namespace
+
+void Policy::State::before_second_pass(Decision& d, double elapsed) { timeouts(d, elapsed); }
+
+void Policy::State::pre_copy(Decision& d) {
+  note.clear();
+  if (job.bandwidth().known()) {
+    switch_over(d);
+    try_uncapped(d);
+    if (job.fresh() && job.model().known()) {
+      slow_down(d);
+      force_end(d);
+    }
+  }
+  if (mode == Mode::PreCopy) timeouts(d, job.elapsed());
+  if (planned_throttle > job.last().throttle_percent && note.empty())
+    note = fmt::format("slowing the guest down by {} % at the next pass", planned_throttle);
+}
+
+void Policy::State::switch_over(Decision& d) {
+  double cap = limit_cap_ms();
+  // The rate changed: what was right would now mean a longer outage than is allowed.
+  if (static_cast<double>(now_in_force.limit_ms) > 1.1 * cap && probe_began < 0)
+    set_limit(d, cap, fmt::format("the link carries {} now", format_rate(last_rate())));
+  if (auto& tuning = settings.config.downtime_tuning) {
+    // KubeVirt's ramp: even steps, each after a pause.
+    if (job.last().iteration < tuning->start_after_iteration || tuning_step >= tuning->steps ||
+        job.elapsed() < tuning_at + tuning->cooldown_s)
+      return;
+    tuning_at = job.elapsed();
+    ++tuning_step;
+    double first = static_cast<double>(std::min(tuning->initial_ms, settings.config.max_downtime_ms));
+    double limit = first + (max_downtime() * 1000 - first) * tuning_step / tuning->steps;
+    set_limit(d, limit * cap / (max_downtime() * 1000), fmt::format("step {} of {}", tuning_step, tuning->steps));
+    return;
+  }
+  if (!job.fresh()) return;
+  double remaining = job.remaining(), needs = remaining / rate() * 1000;
+  if (last_step() > max_downtime()) {
+    raises = 0;
+    return;
+  }
+  double limit = std::min(needs * (kMargin + 0.15 * raises) + 5, cap);
+  if (limit <= static_cast<double>(now_in_force.limit_ms)) return;   // QEMU sees to it
+  double next = job.model().known() ? job.model().dirtied(remaining / rate() + 0.05, job.throttle()) : remaining;
+  double costs = next / rate();
+  if (next < kWorthwhile * remaining && patience_spent + costs <= kPatienceShare * job.elapsed()) {
+    patience_spent += costs;
+    note = fmt::format("a pause of {} would do, the next pass leaves a shorter one", format_seconds(last_step()));
+    return;
+  }
+  ++raises;
+  set_limit(d, limit, fmt::format("the last step needs {}, {} allowed", format_seconds(last_step()),
+                                  format_seconds(max_downtime())));
+  note = fmt::format("the last step needs {}, {} allowed: switching over", format_seconds(last_step()),
+                     format_seconds(max_downtime()));
+}
+
+void Policy::State::try_uncapped(Decision& d) {
+  auto cap = settings.config.bandwidth_bytes_per_second;
+  if (cap == 0) return;
+  auto cap_mib = std::max<std::uint64_t>(1, cap >> 20);
+  if (probe_began >= 0) {
+    // Its window began anew with it; QEMU takes up to 0.1 s to notice.
+    if (job.elapsed() < probe_began + kProbeSeconds) return;
+    uncapped = std::max(uncapped, job.bandwidth().window());
+    probe_began = -1;
+    probe_next = job.elapsed() + kProbePause * probes;
+    job.forget_bandwidth_window();
+    now_in_force.bandwidth_mib = cap_mib;
+    act(d, {ActionKind::SetBandwidth, cap_mib, {}, fmt::format("the link carries {}", format_rate(uncapped))});
+    set_limit(d, std::min(static_cast<double>(now_in_force.limit_ms), limit_cap_ms()), "the cap is back");
+    return;
+  }
+  if (now_in_force.bandwidth_mib != cap_mib) {
+    now_in_force.bandwidth_mib = cap_mib;
+    act(d, {ActionKind::SetBandwidth, cap_mib, {}, "the cap is to be kept"});
+  }
+  if (!job.fresh() || !capped() || probes >= kMaxProbes || job.elapsed() < probe_next) return;
+  if (last_step() <= max_downtime() || !job.model().known() || play(job.throttle()).end) return;
+  // It would never end at the cap, but the last step runs without it: see what the link carries, with no more than
+  // what that step needs.
+  double needed = job.remaining() / max_downtime() * 1.3;
+  if (uncapped > 0 && uncapped < needed / 1.3) return;      // known not to do
+  double most = 8 * static_cast<double>(cap);
+  if (needed > most) return;
+  ++probes;
+  probe_began = job.elapsed();
+  job.forget_bandwidth_window();
+  auto mib = static_cast<std::uint64_t>(needed / kMiB) + 1;
+  now_in_force.bandwidth_mib = mib;
+  set_limit(d, max_downtime() * 1000, "the last step runs without the cap");
+  act(d, {ActionKind::SetBandwidth, mib, {},
+          fmt::format("the last step fits at {}: looking whether the link carries it", format_rate(needed))});
+  note = fmt::format("lifting the limit of {} for a moment to switch over", format_rate(static_cast<double>(cap)));
+}
+
+void Policy::State::slow_down(Decision& d) {
+  if (!auto_converge()) return;
+  auto ceiling = std::min<std::uint32_t>(settings.config.max_throttle_percent, 99);
+  auto now = job.last().throttle_percent;
+  Throttle calm{1, 1, ceiling, job.may_have_counted() || now > 0 ? 100u : 50u};
+  Forecast f = play(job.throttle());
+  bool good = f.end && (now == 0 ? job.elapsed() + *f.end <= horizon()
+                                 : *f.end <= 4 * job.remaining() / rate() + 2);
+  if (good || last_step() <= max_downtime()) {
+    planned_throttle = 0;
+    set_throttle(d, calm, now ? "slow enough" : "plain pre-copy ends in good time");
+    return;
+  }
+  auto needed = needed_throttle(job.model(),
+                                {.remaining = job.remaining(),
+                                 .fresh = true,
+                                 .rate = rate(),
+                                 .last_rate = last_rate(),
+                                 .max_downtime = max_downtime()},
+                                ceiling);
+  throttle_useless = !needed;
+  if (!needed || *needed <= now) {
+    planned_throttle = 0;
+    set_throttle(d, calm, needed ? "slow enough" : "no slow-down that is allowed would help");
+    return;
+  }
+  bool rises = planned_throttle < *needed;
+  planned_throttle = *needed;
+  // QEMU takes the initial value when it is not throttling yet, else the increment.
+  Throttle t{*needed, std::max<std::uint32_t>(*needed - now, 1), ceiling, 1};
+  set_throttle(d, t, fmt::format("writes {}, {} are sent: {} % less are needed",
+                                 format_rate(job.model().write_rate() * (1 - job.throttle())), format_rate(rate()), *needed));
+  if (rises) job.restart_progress();
+}
+
+void Policy::State::force_end(Decision& d) {
+  bool converging = auto_converge() && !throttle_useless && job.last().throttle_percent < settings.config.max_throttle_percent;
+  Forecast f = play(std::max(job.throttle(), planned_throttle / 100.0));
+  bool in_time = f.end && (acceptable() == 0 || job.elapsed() + *f.end <= acceptable());
+  if (in_time || (converging && planned_throttle > 0) || probe_began >= 0 || last_step() <= max_downtime()) {
+    hopeless = 0;
+    return;
+  }
+  ++hopeless;
+  if (hopeless >= 2 && job.model().certain())
+    begin_post_copy(d, obstacle({settings, job, last_rate(), last_step()}));
+}
+
+void Policy::State::timeouts(Decision& d, double elapsed) {
+  auto& c = settings.config;
+  const api::StallDetectorConfig knobs = c.stall_detector.value_or(api::StallDetectorConfig{});
+  double since = elapsed - job.last_progress();
+  bool passes = job.last().iteration >= 2;
+  auto why = [&] {
+    return passes && job.model().known() ? obstacle({settings, job, last_rate(), last_step()})
+                                         : fmt::format("{} left", format_size(job.remaining()));
+  };
+
+  // Stalled: nothing gained over the window, and over some passes of whatever length.
+  double window = std::max(static_cast<double>(knobs.stall_progress_timeout_s), 3 * job.last_pass_seconds());
+  bool slowing = planned_throttle > job.last().throttle_percent;
+  bool stalled = passes && since >= window && !slowing && last_step() > max_downtime();
+  d.measures.stalled = stalled;
+  bool at_best = !knobs.search_local_minima || job.best_remaining() == 0 ||
+                 job.remaining() <= job.best_remaining() * (1 + knobs.stall_margin);
+  bool bearable = acceptable() == 0 || last_step() <= acceptable();
+  if (stalled) {
+    if (begin_post_copy(d, why())) return;
+    if (c.allow_workload_disruption && bearable) {
+      if (at_best) pause(d, why());
+      if (mode != Mode::PreCopy) return;
+    } else if (c.stall_detector) {
+      if (last_step() <= max_downtime() * knobs.precopy_possible_factor && soft_stop_at < 0 && at_best) {
+        soft_stop_at = elapsed;
+        set_limit(d, limit_cap_ms(), "the last try before giving up");
+      }
+      bool waiting = soft_stop_at < 0 ? last_step() <= max_downtime() * knobs.precopy_possible_factor
+                                      : elapsed < soft_stop_at + static_cast<double>(knobs.switchover_timeout_s);
+      if (!waiting && at_best)
+        return abort(d, fmt::format("stalled: nothing gained for {}: {}", format_seconds(since), why()));
+    }
+  }
+
+  // Out of time.
+  double allowed = acceptable();
+  if (allowed > 0 && elapsed > allowed && job.any()) {
+    auto late = [&] { return fmt::format("not done within {}: {}", format_seconds(allowed), why()); };
+    if (begin_post_copy(d, late())) return;
+    if (c.allow_workload_disruption && bearable && passes) return pause(d, late());
+    Forecast f = passes && job.model().known() ? play(job.throttle()) : Forecast{};
+    bool nearly = f.end && elapsed + *f.end <= 1.1 * allowed && elapsed <= 1.1 * allowed;
+    if (!nearly) return abort(d, late());
+  }
+
+  // No progress: a pass that takes longer than the timeout itself is none the worse for that.
+  double patience = std::max(static_cast<double>(c.progress_timeout_s), 2 * job.last_pass_seconds());
+  if (c.progress_timeout_s > 0 && since > patience) {
+    if (begin_post_copy(d, why())) return;
+    if (c.allow_workload_disruption && bearable && passes) return pause(d, why());
+    return abort(d, fmt::format("nothing gained for {}: {}", format_seconds(since), why()));
+  }
+  if (stalled && note.empty() && mode == Mode::PreCopy) {
+    note = fmt::format("stalled for {}", format_seconds(since));
+    double ends = c.progress_timeout_s > 0 ? patience - since : allowed > 0 ? allowed - elapsed : 0;
+    if (allowed > 0) ends = std::min(ends, allowed - elapsed);
+    if (ends > 0) note += fmt::format(", given up in {} unless the guest writes less", format_seconds(ends));
+  }
+}
+
+void Policy::State::paused(Decision& d, double elapsed) {
+  if (elapsed > pause_deadline)
+    abort(d, fmt::format("paused, and still not done after {}: {} left", format_seconds(elapsed),
+                         format_size(job.remaining())));
+}
+
+}  // namespace nodevirt::virt_handler::migration

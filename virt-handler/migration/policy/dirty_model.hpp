@@ -1,0 +1,42 @@
+// How a guest dirties memory: D(t) = W (1 - exp(-w t / W)), the bytes of distinct pages that it writes in t seconds of
+// its own time, from the working set W and the rate w. Fitted to what the passes over its memory found dirty: a guest
+// that writes ever new pages and one that rewrites a few look the same in a single pass, and apart in two of
+// different length. Pure.
+#pragma once
+#include <deque>
+
+namespace nodevirt::virt_handler::migration {
+
+class DirtyModel {
+ public:
+  /// `memory_bytes`: no working set is larger.
+  explicit DirtyModel(double memory_bytes);
+
+  /// What was measured before the job; weighs less than what the job itself finds.
+  void observe_before(double seconds, double bytes);
+  /// A pass of `seconds` found `bytes` newly dirty while the guest was slowed down by `throttle` (0 to 0.99).
+  void observe(double seconds, double throttle, double bytes);
+
+  bool known() const { return !seen_.empty(); }
+  /// Two passes of different length agreed on something.
+  bool certain() const { return certain_; }
+  /// Bytes per second of an unthrottled guest, over times too short to write a page twice.
+  double write_rate() const { return rate_; }
+  /// The passes were all long enough for the whole working set: it may write faster than write_rate().
+  bool rate_is_lower_bound() const { return lower_bound_; }
+  /// Bytes; 0 while nothing tells that it is less than the memory.
+  double working_set() const { return limited_ ? set_ : 0; }
+  /// Bytes found dirty after `seconds` at `throttle`.
+  double dirtied(double seconds, double throttle) const;
+
+ private:
+  struct Seen { double seconds; double bytes; double weight; };   // of the guest's own time
+  void fit();
+
+  double memory_;
+  std::deque<Seen> seen_;   // the newest last
+  double rate_ = 0, set_ = 0;
+  bool certain_ = false, lower_bound_ = false, limited_ = false;
+};
+
+}  // namespace nodevirt::virt_handler::migration

@@ -1,0 +1,102 @@
+#include "virt-handler/migration/policy/job_view.hpp"
+
+#include <algorithm>
+
+namespace nodevirt::virt_handler::migration {
+
+namespace {
+
+double number(std::uint64_t v) { return static_cast<double>(v); }
+
+DirtyModel fresh_model(double memory, double dirty_before) {
+  DirtyModel model(memory);
+  model.observe_before(1, dirty_before);
+  return model;
+}
+
+}  // namespace
+
+JobView::JobView(const Settings& settings)
+    : memory_(number(std::max<std::uint64_t>(settings.memory_bytes, 1 << 20))),
+      dirty_before_(number(settings.dirty_rate_before)),
+      alpha_(settings.config.stall_detector ? settings.config.stall_detector->ewma_alpha : 0.4),
+      margin_(settings.config.stall_detector ? settings.config.stall_detector->stall_margin : 0.04),
+      model_(fresh_model(memory_, dirty_before_)),
+      bandwidth_(alpha_) {}
+
+JobView::Taken JobView::take(const Sample& sample) {
+  Taken out = Taken::Used;
+  if (any_) {
+    bool earlier = sample.elapsed_ms < last_.elapsed_ms;
+    // A new job counts its time and passes from the beginning; what comes late is one of the last few samples.
+    bool anew = earlier && (sample.iteration < last_.iteration || sample.iteration <= 1) &&
+                (sample.elapsed_ms + 2000 < last_.elapsed_ms || sample.taken_at_ms > last_.taken_at_ms) &&
+                sample.taken_at_ms >= last_.taken_at_ms;
+    if (anew) {
+      fresh_ = may_have_counted_ = false;
+      pass_began_ = last_pass_ = first_pass_ = best_ = progress_at_ = least_ = 0;
+      model_ = fresh_model(memory_, dirty_before_);
+      bandwidth_.forget_window();
+      any_ = false;
+      out = Taken::Restarted;
+    } else if (earlier || sample.iteration < last_.iteration ||
+               (sample.elapsed_ms == last_.elapsed_ms && sample.iteration == last_.iteration && !sample.completed)) {
+      fresh_ = false;
+      return Taken::Dropped;
+    }
+  }
+  bool first = !any_;
+  fresh_ = false;
+  if (sample.iteration >= 1)
+    bandwidth_.sample(number(sample.elapsed_ms) / 1000, number(sample.memory_processed), number(sample.constant_pages),
+                      number(sample.normal_pages), number(sample.bandwidth));
+  if (first || (last_.iteration == 0 && sample.iteration >= 1)) {
+    // Joined in the middle: the first pass began with the job, of a later one the begin is not known.
+    pass_began_ = sample.iteration <= 1 && first ? number(sample.setup_ms) / 1000 : number(sample.elapsed_ms) / 1000;
+  } else if (sample.iteration > last_.iteration) {
+    begin_pass(sample);
+  }
+  note_progress(sample, first);
+  last_ = sample;
+  any_ = true;
+  return out;
+}
+
+void JobView::begin_pass(const Sample& sample) {
+  double now = number(sample.elapsed_ms) / 1000;
+  double passes = sample.iteration - last_.iteration;
+  double seconds = std::max(now - pass_began_, 0.0) / passes;
+  double since = now - elapsed();
+  double remaining = number(sample.memory_remaining);
+  // What was not sent in the pass before was not dirtied in it.
+  double left_over = passes > 1 ? 0 : number(last_.memory_remaining) - bandwidth_.rate() * since;
+  double dirtied = remaining - std::clamp(left_over, 0.0, remaining);
+  if (last_.iteration == 1 && passes == 1) first_pass_ = seconds;
+  model_.observe(seconds, last_.throttle_percent / 100.0, dirtied);
+  double sent = bandwidth_.rate() * seconds;
+  if (sent > 0 && dirtied > 0.4 * sent) may_have_counted_ = true;
+  last_pass_ = seconds;
+  pass_began_ = now;
+  fresh_ = true;
+}
+
+void JobView::note_progress(const Sample& sample, bool first) {
+  double now = number(sample.elapsed_ms) / 1000;
+  if (sample.iteration <= 1) {
+    // The first pass, and the disks before it: every byte less is progress.
+    double left = number(sample.memory_remaining) + number(sample.disk_remaining);
+    if (first || left < least_ || (last_.iteration == 0 && sample.iteration == 1)) {
+      progress_at_ = now;
+      least_ = left;
+    }
+    return;
+  }
+  if (!fresh_) return;
+  double remaining = number(sample.memory_remaining);
+  if (best_ == 0 || remaining < best_ * (1 - margin_)) {
+    best_ = std::max(remaining, 1.0);
+    progress_at_ = now;
+  }
+}
+
+}  // namespace nodevirt::virt_handler::migration
