@@ -28,7 +28,7 @@ TEST_CASE("offers follow the parser", "[virtctl]") {
   CHECK(offers({"start", "vm"}, "").empty());
   CHECK(offers({"vnc"}, "sc") == Words{"screenshot"});
   CHECK(offers({"vnc", "--vnc-type"}, "ti") == Words{"tiger"});
-  CHECK(offers({"completion"}, "") == Words{"bash", "fish", "zsh"});
+  CHECK(offers({"completion"}, "") == Words{"bash", "zsh", "fish"});
   CHECK(offers({"expose", "x", "--protocol"}, "U") == Words{"UDP"});
   CHECK(offers({"--unknown", "bogus"}, "x").empty());
 
