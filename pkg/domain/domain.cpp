@@ -31,6 +31,7 @@ Result<std::string> build_domain_xml(const api::Instance& instance, const Option
   Context context{instance, options, root, devices};
   for (auto configure : kConfigurators) NV_TRY_VOID(configure(context));
   root.adopt(std::move(devices));
+  NV_TRY_VOID(configure_pvpanic(context));
   return root.to_string();
 }
 

@@ -25,6 +25,13 @@ void ports(const RuleInput& in, Causes& out);
 void networks(const RuleInput& in, Causes& out);
 void inputs(const RuleInput& in, Causes& out);
 void watchdog(const RuleInput& in, Causes& out);
+// rules_extras.cpp
+void pci_addresses(const RuleInput& in, Causes& out);
+void dhcp_options(const RuleInput& in, Causes& out);
+void panic_devices(const RuleInput& in, Causes& out);
+void sound_and_video(const RuleInput& in, Causes& out);
+void reboot_policy(const RuleInput& in, Causes& out);
+void bootloader(const RuleInput& in, Causes& out);
 // rules_volumes.cpp
 void volume_names(const RuleInput& in, Causes& out);
 void volume_sources(const RuleInput& in, Causes& out);

@@ -38,6 +38,8 @@ void disk_buses(const RuleInput& in, Causes& out) {
       out.push_back({field, fmt::format("\"{}\" is no bus; supported are virtio, sata, scsi, usb", d.bus), Cause::Type::NotSupported});
     else if (d.kind == api::DiskKind::cdrom && d.bus == "virtio")
       out.push_back({field, "a cdrom cannot be on the virtio bus; use sata, scsi or usb"});
+    if (!d.pci_address.empty() && !one_of(d.bus, {"", "virtio"}))
+      out.push_back({item(in, kDisks, i, "disk.pciAddress"), "only disks on the virtio bus have a PCI address of their own"});
     if (d.dedicated_io_thread.value_or(false) && !one_of(d.bus, {"", "virtio"}))
       out.push_back({item(in, kDisks, i, "dedicatedIOThread"), "only disks on the virtio bus can have a thread of their own"});
   }
@@ -53,7 +55,7 @@ void disk_options(const RuleInput& in, Causes& out) {
                      Cause::Type::NotSupported});
     };
     check(d.cache, "cache", {"none", "writethrough", "writeback"});
-    check(d.io, "io", {"native", "threads"});
+    check(d.io, "io", {"native", "threads", "default"});
     check(d.error_policy, "errorPolicy", {"stop", "ignore", "report", "enospace"});
     check(d.tray, "cdrom.tray", {"open", "closed"});
     if (d.io == "native" && !one_of(d.cache, {"", "none"}))
@@ -117,9 +119,9 @@ void interfaces(const RuleInput& in, Causes& out) {
 void interface_models(const RuleInput& in, Causes& out) {
   const auto& list = in.spec.domain.devices.interfaces;
   for (std::size_t i = 0; i < list.size(); ++i) {
-    if (!one_of(list[i].model, {"", "virtio", "e1000", "e1000e", "rtl8139"}))
+    if (!one_of(list[i].model, {"", "virtio", "e1000", "e1000e", "ne2k_pci", "pcnet", "rtl8139"}))
       out.push_back({item(in, kInterfaces, i, "model"),
-                     fmt::format("\"{}\" is not known; supported are virtio, e1000, e1000e, rtl8139", list[i].model), Cause::Type::NotSupported});
+                     fmt::format("\"{}\" is not known; supported are virtio, e1000, e1000e, ne2k_pci, pcnet, rtl8139", list[i].model), Cause::Type::NotSupported});
     if (!one_of(list[i].state, {"", "up", "down"}))
       out.push_back({item(in, kInterfaces, i, "state"), "must be up or down", Cause::Type::NotSupported});
   }

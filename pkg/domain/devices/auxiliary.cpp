@@ -1,4 +1,5 @@
 // Balloon, random numbers, watchdog, panic device.
+#include <algorithm>
 #include <set>
 
 #include "pkg/domain/configurator.hpp"
@@ -44,15 +45,18 @@ Result<void> configure_panic(Context& c) {
                    fmt::format("spec.domain.devices.panicDevices: model {} is not supported; isa, pvpanic and hyperv are", model));
     if (!seen.insert(model).second)
       return Error(Code::InvalidArgument, "Invalid", fmt::format("spec.domain.devices.panicDevices: two devices are of model {}", model));
-    if (model != "pvpanic") {
-      c.devices.child("panic").attr("model", model);
-      continue;
-    }
-    // libvirt before 9.1 does not know the device on PCI; what it tells is handled like that of the others.
-    c.domain.attr("xmlns:qemu", "http://libvirt.org/schemas/domain/qemu/1.0");
-    Element& line = c.domain.child("qemu:commandline");
-    for (const char* arg : {"-device", "pvpanic-pci"}) line.child("qemu:arg").attr("value", arg);
+    if (model != "pvpanic") c.devices.child("panic").attr("model", model);
   }
+  return {};
+}
+
+// libvirt before 9.1 does not know the device on PCI; what it tells is handled like that of the others.
+Result<void> configure_pvpanic(Context& c) {
+  const auto& asked = c.spec().devices.panic_devices;
+  if (std::find(asked.begin(), asked.end(), "pvpanic") == asked.end()) return {};
+  c.domain.attr("xmlns:qemu", "http://libvirt.org/schemas/domain/qemu/1.0");
+  Element& line = c.domain.child("qemu:commandline");
+  for (const char* argument : {"-device", "pvpanic-pci"}) line.child("qemu:arg").attr("value", argument);
   return {};
 }
 

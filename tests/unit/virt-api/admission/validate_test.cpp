@@ -115,7 +115,23 @@ TEST_CASE("each fault of a VM names its field and its remedy", "[virt-api]") {
       {"machine", R"([{"op":"add","path":")" T R"(domain/machine","value":{"type":"pc-i440fx-7.2"}}])", t + "domain.machine.type", "q35"},
       {"architecture", R"([{"op":"add","path":")" T R"(architecture","value":"arm64"}])", t + "architecture", "amd64"},
       {"firmware uuid", R"([{"op":"add","path":")" T R"(domain/firmware","value":{"uuid":"1"}}])", t + "domain.firmware.uuid", "UUID"},
-      {"EFI", R"([{"op":"add","path":")" T R"(domain/firmware","value":{"bootloader":{"efi":{}}}}])", t + "domain.firmware.bootloader.efi", "not supported"},
+      {"EFI", R"([{"op":"add","path":")" T R"(domain/firmware","value":{"bootloader":{"efi":{}}}}])", t + "domain.firmware.bootloader.efi.secureBoot", "set it to false"},
+      {"EFI that keeps its variables", R"([{"op":"add","path":")" T R"(domain/firmware","value":{"bootloader":{"efi":{"secureBoot":false,"persistent":true}}}}])", t + "domain.firmware.bootloader.efi.persistent", "not supported"},
+      {"two bootloaders", R"([{"op":"add","path":")" T R"(domain/firmware","value":{"bootloader":{"bios":{},"efi":{"secureBoot":false}}}}])", t + "domain.firmware.bootloader", "keep one"},
+      {"pci address", R"([{"op":"add","path":")" T R"(domain/devices/disks/0/disk/pciAddress","value":"1:2.3"}])", t + "domain.devices.disks[0].disk.pciAddress", "0000:01:02.3"},
+      {"pci address on sata", R"([{"op":"replace","path":")" T R"(domain/devices/disks/0/disk","value":{"bus":"sata","pciAddress":"0000:01:02.3"}}])", t + "domain.devices.disks[0].disk.pciAddress", "virtio bus"},
+      {"one pci address twice", R"([{"op":"add","path":")" T R"(domain/devices/disks/0/disk/pciAddress","value":"0000:01:02.3"},{"op":"add","path":")" T R"(domain/devices/interfaces/0/pciAddress","value":"0000:01:02.3"}])", t + "domain.devices.interfaces[0].pciAddress", "already"},
+      {"dhcp: ntp", R"([{"op":"add","path":")" T R"(domain/devices/interfaces/0/dhcpOptions","value":{"ntpServers":["pool.ntp.org"]}}])", t + "domain.devices.interfaces[0].dhcpOptions.ntpServers", "IPv4"},
+      {"dhcp: private option", R"([{"op":"add","path":")" T R"(domain/devices/interfaces/0/dhcpOptions","value":{"privateOptions":[{"option":12,"value":"x"}]}}])", t + "domain.devices.interfaces[0].dhcpOptions.privateOptions[0].option", "224"},
+      {"dhcp: private option twice", R"([{"op":"add","path":")" T R"(domain/devices/interfaces/0/dhcpOptions","value":{"privateOptions":[{"option":224,"value":"x"},{"option":224,"value":"y"}]}}])", t + "domain.devices.interfaces[0].dhcpOptions.privateOptions[1].option", "twice"},
+      {"panic model", R"([{"op":"add","path":")" T R"(domain/devices/panicDevices","value":[{"model":"hyperv"}]}])", t + "domain.devices.panicDevices[0].model", "isa and pvpanic"},
+      {"panic device twice", R"([{"op":"add","path":")" T R"(domain/devices/panicDevices","value":[{},{"model":"isa"}]}])", t + "domain.devices.panicDevices[1].model", "already"},
+      {"sound without name", R"([{"op":"add","path":")" T R"(domain/devices/sound","value":{"model":"ich9"}}])", t + "domain.devices.sound.name", "needs a name"},
+      {"sound model", R"([{"op":"add","path":")" T R"(domain/devices/sound","value":{"name":"s","model":"sb16"}}])", t + "domain.devices.sound.model", "ich9 or ac97"},
+      {"video type", R"([{"op":"add","path":")" T R"(domain/devices/video","value":{"type":"qxl"}}])", t + "domain.devices.video.type", "cirrus"},
+      {"video without graphics", R"([{"op":"add","path":")" T R"(domain/devices/video","value":{"type":"vga"}},{"op":"add","path":")" T R"(domain/devices/autoattachGraphicsDevice","value":false}])", t + "domain.devices.video.type", "no graphics"},
+      {"reboot policy", R"([{"op":"add","path":")" T R"(domain/rebootPolicy","value":"Never"}])", t + "domain.rebootPolicy", "Terminate"},
+      {"flush details", R"([{"op":"add","path":")" T R"(domain/features","value":{"hyperv":{"tlbflush":{"direct":{}}}}}])", t + "domain.features.hyperv.tlbflush.direct", "not supported"},
       {"two clocks", R"([{"op":"add","path":")" T R"(domain/clock","value":{"utc":{"offsetSeconds":1},"timezone":"Europe/Berlin"}}])", t + "domain.clock", "keep one"},
       {"tick policy", R"([{"op":"add","path":")" T R"(domain/clock","value":{"timer":{"rtc":{"tickPolicy":"x"}}}}])", t + "domain.clock.timer.rtc.tickPolicy", "catchup"},
       {"hostname", R"([{"op":"add","path":")" T R"(hostname","value":"Up"}])", t + "hostname", "lower-case"},
@@ -144,6 +160,28 @@ TEST_CASE("each fault of a VM names its field and its remedy", "[virt-api]") {
         return cause.field == c.field && cause.message.find(c.message) != std::string::npos;
       });
       CHECK(found);
+    }
+  }
+}
+
+TEST_CASE("what works is let in", "[virt-api]") {
+  for (const char* patch : {
+           R"({"domain/firmware": {"bootloader": {"efi": {"secureBoot": false}}}})",
+           R"({"domain/devices/panicDevices": [{"model": "isa"}, {"model": "pvpanic"}]})",
+           R"({"domain/devices/sound": {"name": "ears", "model": "ac97"}, "domain/devices/video": {"type": "virtio"}})",
+           R"({"domain/devices/useVirtioTransitional": true, "domain/rebootPolicy": "Terminate"})",
+           R"({"domain/devices/disks/0/disk/pciAddress": "0000:00:1b.0", "domain/devices/interfaces/0/pciAddress": "0000:81:01.7",
+               "domain/devices/interfaces/0/acpiIndex": 7, "domain/devices/interfaces/0/model": "pcnet"})",
+           R"({"domain/devices/interfaces/0/dhcpOptions": {"bootFileName": "b", "tftpServerName": "t", "ntpServers": ["10.0.0.1"],
+               "privateOptions": [{"option": 240, "value": "x"}]}})",
+           R"({"domain/features": {"hypervPassthrough": {}, "hyperv": {"spinlocks": {"spinlocks": 8191}, "synictimer": {"direct": {}}}}})",
+       }) {
+    DYNAMIC_SECTION(patch) {
+      auto vm = good_vm();
+      for (auto& [path, value] : Json::parse(patch).items()) vm[Json::json_pointer("/spec/template/spec/" + path)] = value;
+      auto causes = validate_vm(vm);
+      INFO(text(causes));
+      CHECK(causes.empty());
     }
   }
 }
