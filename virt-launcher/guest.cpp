@@ -8,6 +8,7 @@
 #include "pkg/base/log.hpp"
 #include "pkg/domain/domain.hpp"
 #include "pkg/libvirt/domain_state.hpp"
+#include "virt-launcher/dhcp/wanted.hpp"
 #include "virt-launcher/guest_state.hpp"
 #include "virt-launcher/storage/volumes.hpp"
 
@@ -92,7 +93,7 @@ Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json&
   for (auto& i : node.interfaces()) options.interfaces.push_back({i.name(), i.tap(), i.mac(), i.mtu()});
   NV_TRY_VOID(make_dirs(deps_.paths.instance, 0770));
   write_mark(deps_.paths.sync_request(), request.SerializeAsString());
-  NV_TRY_VOID(start_dhcp(node));
+  NV_TRY_VOID(start_dhcp(node, instance));
   NV_TRY(options.disks, storage::prepare_volumes(instance, raw, deps_.paths));
   NV_FAILPOINT(kAfterPrepare);
   NV_TRY(std::string xml, domain::build_domain_xml(instance, options));
@@ -120,7 +121,7 @@ Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json&
   return state(false);
 }
 
-Result<void> Guest::start_dhcp(const v1::NodeOptions& node) {
+Result<void> Guest::start_dhcp(const v1::NodeOptions& node, const api::Instance& instance) {
   {
     std::lock_guard lock(mutex_);
     node_ = node;
@@ -144,6 +145,8 @@ Result<void> Guest::start_dhcp(const v1::NodeOptions& node) {
       NV_TRY(dhcp::Route route, dhcp::parse_route(r.destination(), r.gateway()));
       l.routes.push_back(route);
     }
+    for (auto& wanted : instance.spec.domain.devices.interfaces)
+      if (wanted.name == i.name()) NV_TRY_VOID(dhcp::add_wanted_options(wanted, l));
     services.push_back(std::move(s));
   }
   if (services.empty()) return {};
@@ -186,7 +189,10 @@ void Guest::adopt(Session::Connection connection) {
   }
   v1::SyncRequest saved;
   if (auto bytes = read_file(deps_.paths.sync_request(), 8u << 20); first && bytes.ok() && saved.ParseFromString(*bytes)) {
-    if (auto dhcp = start_dhcp(saved.node()); !dhcp.ok()) log::error("{}", dhcp.error().message);
+    auto raw = parse_json(saved.vmi_json());
+    auto instance = raw.ok() ? api::decode_instance(*raw) : Result<api::Instance>(raw.error());
+    auto dhcp = start_dhcp(saved.node(), instance.ok() ? *instance : api::Instance{});
+    if (!dhcp.ok()) log::error("{}", dhcp.error().message);
   }
   publish("", "", "");
   if (file_exists(deps_.paths.shutdown_mark())) press_again();
@@ -222,6 +228,10 @@ void Guest::on_event(libvirt::DomainEvent e) {
         // A start that failed ends here too; then there is no mark, and Sync has told the reason.
         if (file_exists(deps_.paths.started_mark()) || e.detail != "Failed") ended(e.detail);
       } else {
+        if (e.lifecycle == "Crashed" && e.detail == "Panicked") {
+          std::lock_guard lock(mutex_);
+          panicked_ = true;
+        }
         publish(e.lifecycle, e.detail, "");
       }
       return;
@@ -253,11 +263,11 @@ void Guest::publish(std::string lifecycle, std::string detail, std::string messa
 void Guest::ended(std::string reason) {
   // libvirt forgets why when its daemon is replaced meanwhile.
   bool killed = read_file(deps_.paths.shutdown_mark(), 64).value_or("") == kKilled;
-  if (killed && exit_code_of(reason) != 0) reason = "Destroyed";
-  else if (exit_code_of(reason) != 0) reason = "Crashed";  // libvirt has several words for it: Failed, Daemon, Unknown
   {
     std::lock_guard lock(mutex_);
     if (exit_code_) return;
+    if (killed && exit_code_of(reason) != 0) reason = "Destroyed";
+    else if (exit_code_of(reason) != 0) reason = panicked_ ? "Panicked" : "Crashed";  // libvirt: also Failed, Daemon, Unknown
     exit_code_ = exit_code_of(reason);
     end_reason_ = reason;
     goodbye_by_ = std::chrono::steady_clock::now() + kGoodbye;
@@ -265,7 +275,7 @@ void Guest::ended(std::string reason) {
   if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
   std::string message;
   if (exit_code_of(reason) != 0) {
-    message = last_log_lines(deps_.paths.qemu_log(domain_name_));
+    message = reason == "Panicked" ? "its kernel panicked, as the panic device tells" : last_log_lines(deps_.paths.qemu_log(domain_name_));
     log::error("the guest has ended: {}{}{}", reason, message.empty() ? "" : ": ", message);
   }
   publish("Stopped", reason, message);

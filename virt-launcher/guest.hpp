@@ -66,7 +66,7 @@ class Guest {
   void press_again();
   void bound_console_log();
   void tell_monitor();
-  Result<void> start_dhcp(const v1::NodeOptions& node);
+  Result<void> start_dhcp(const v1::NodeOptions& node, const api::Instance& instance);
   void add_interfaces(v1::DomainState& out);
 
   Deps deps_;
@@ -77,8 +77,9 @@ class Guest {
   v1::NodeOptions node_;                     // of the last sync
   std::vector<v1::GuestInterface> agent_interfaces_;
   bool adopted_ = false;
+  bool panicked_ = false;                    // the guest's kernel said so through its panic device
   std::optional<int> exit_code_;             // set once the guest has ended
-  std::string end_reason_;                   // Shutdown, Destroyed or Crashed, from then on
+  std::string end_reason_;                   // Shutdown, Destroyed, Crashed or Panicked, from then on
   std::chrono::steady_clock::time_point goodbye_by_;
   Session session_;                          // last: its callbacks use the rest
 };

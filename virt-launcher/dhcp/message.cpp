@@ -14,8 +14,9 @@ constexpr std::uint8_t kCookie[] = {99, 130, 83, 99};
 constexpr std::size_t kMinReply = 300;
 
 enum Option : std::uint8_t {
-  kPad = 0, kMask = 1, kRouter = 3, kDns = 6, kHostname = 12, kDomain = 15, kMtu = 26, kBroadcast = 28,
-  kRequestedIp = 50, kLeaseTime = 51, kMessageType = 53, kServerId = 54, kSearch = 119, kRoutes = 121, kEnd = 255,
+  kPad = 0, kMask = 1, kRouter = 3, kDns = 6, kHostname = 12, kDomain = 15, kMtu = 26, kBroadcast = 28, kNtp = 42,
+  kRequestedIp = 50, kLeaseTime = 51, kMessageType = 53, kServerId = 54, kTftpServer = 66,
+  kBootFile = 67, kSearch = 119, kRoutes = 121, kEnd = 255,
 };
 
 std::uint32_t read32(std::span<const std::uint8_t> b, std::size_t at) {
@@ -85,6 +86,13 @@ void put_configuration(Bytes& out, const Lease& l) {
     put_option(out, kMtu, {static_cast<std::uint8_t>(l.mtu >> 8), static_cast<std::uint8_t>(l.mtu)});
   if (!l.search.empty() && l.search[0].size() <= 253) put_option(out, kDomain, bytes_of(l.search[0]));
   put_option(out, kSearch, encode_search(l.search));
+  Bytes ntp;
+  for (Ip ip : l.ntp) put32(ntp, ip);
+  put_option(out, kNtp, ntp);
+  put_option(out, kTftpServer, bytes_of(l.tftp_server));
+  put_option(out, kBootFile, bytes_of(l.boot_file));
+  for (auto& [code, value] : l.private_options)
+    if (code >= 224 && code <= 254) put_option(out, code, bytes_of(value));
   if (!l.routes.empty()) {
     // A client that knows this option ignores the router option, so the default route is repeated here.
     Bytes routes;

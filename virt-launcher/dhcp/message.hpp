@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pkg/base/result.hpp"
@@ -36,6 +37,9 @@ struct Lease {
   std::vector<Route> routes;  ///< besides the default route
   unsigned mtu = 0;
   std::string hostname;
+  std::string tftp_server, boot_file;  ///< options 66 and 67; empty: not told
+  std::vector<Ip> ntp;
+  std::vector<std::pair<std::uint8_t, std::string>> private_options;  ///< 224 to 254
 };
 
 enum class Type : std::uint8_t { None = 0, Discover = 1, Offer, Request, Decline, Ack, Nak, Release, Inform };

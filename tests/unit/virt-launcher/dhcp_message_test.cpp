@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "virt-launcher/dhcp/message.hpp"
+#include "virt-launcher/dhcp/wanted.hpp"
 
 using namespace nodevirt;
 using namespace nodevirt::virt_launcher::dhcp;
@@ -110,6 +110,39 @@ TEST_CASE("routes carry the default route along, because clients then ignore the
   auto r = ask(message(Type::Discover), l);
   REQUIRE(r);
   CHECK(option(*r, 121) == Bytes{12, 10, 96, 10, 0, 2, 1, 0, 10, 0, 2, 1});
+}
+
+TEST_CASE("what the instance wants to be told is told") {
+  Lease l = lease();
+  api::Interface wanted;
+  wanted.name = "default";
+  wanted.dhcp_options = Json::parse(R"({"tftpServerName": "boot", "bootFileName": "pxe.0", "ntpServers": ["10.1.2.3", "10.1.2.4"],
+      "privateOptions": [{"option": 240, "value": "hi"}]})");
+  REQUIRE(add_wanted_options(wanted, l).ok());
+  auto r = ask(message(Type::Discover), l);
+  REQUIRE(r);
+  CHECK(option(*r, 66) == Bytes{'b', 'o', 'o', 't'});
+  CHECK(option(*r, 67) == Bytes{'p', 'x', 'e', '.', '0'});
+  CHECK(option(*r, 42) == Bytes{10, 1, 2, 3, 10, 1, 2, 4});
+  CHECK(option(*r, 240) == Bytes{'h', 'i'});
+  auto plain = ask(message(Type::Discover));
+  for (std::uint8_t code : {66, 67, 42, 240}) CHECK_FALSE(option(*plain, code));
+}
+
+TEST_CASE("what cannot be told is named") {
+  for (const char* bad : {R"({"ntpServers": ["pool"]})", R"({"ntpServers": [1]})", R"({"privateOptions": [{"option": 6, "value": "x"}]})",
+                          R"({"privateOptions": [{"option": 255, "value": "x"}]})", R"({"privateOptions": [{"option": 230, "value": ""}]})",
+                          R"({"privateOptions": [7]})"}) {
+    DYNAMIC_SECTION(bad) {
+      Lease l = lease();
+      api::Interface wanted;
+      wanted.name = "red";
+      wanted.dhcp_options = Json::parse(bad);
+      auto added = add_wanted_options(wanted, l);
+      REQUIRE_FALSE(added.ok());
+      CHECK(added.error().message.starts_with("interface red: dhcpOptions."));
+    }
+  }
 }
 
 TEST_CASE("hostile messages are refused") {

@@ -61,6 +61,32 @@ TEST_CASE("failures carry libvirt's words and a canonical code") {
   CHECK_FALSE(Connection::open("qemu+unix:///session?socket=/nonexistent/s").ok());
 }
 
+// The thread's last error is wiped by the next call into libvirt, even one that only asks for a name.
+TEST_CASE("no verb loses libvirt's words on the way") {
+  Connection c = connect();
+  auto d = c.define(kXml);
+  REQUIRE(d.ok());
+  struct Case { const char* name; bool running; std::function<Result<void>(const Domain&)> act; };
+  const Case cases[] = {
+      {"start", true, [](const Domain& x) { return x.start(); }},
+      {"pause", false, [](const Domain& x) { return x.suspend(); }},
+      {"resume", false, [](const Domain& x) { return x.resume(); }},
+      {"shut down", false, [](const Domain& x) { return x.shutdown(); }},
+      {"reboot", false, [](const Domain& x) { return x.reboot(); }},
+      {"reset", false, [](const Domain& x) { return x.reset(); }},
+      {"destroy", false, [](const Domain& x) { return x.destroy(); }},
+  };
+  for (auto& k : cases) {
+    DYNAMIC_SECTION(k.name) {
+      if (k.running) REQUIRE(d->start().ok());
+      auto failed = k.act(*d);
+      REQUIRE_FALSE(failed.ok());
+      CHECK_THAT(failed.error().message, Catch::Matchers::StartsWith(std::string(k.name) + " domain fresh: "));
+      CHECK_THAT(failed.error().message, !Catch::Matchers::Contains("gave no reason"));
+    }
+  }
+}
+
 TEST_CASE("lifecycle events arrive, and none after the subscription is gone") {
   Connection c = connect();
   std::mutex mutex;
