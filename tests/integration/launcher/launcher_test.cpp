@@ -180,6 +180,16 @@ TEST_CASE("the fence kills QEMU when it is not renewed, also with the launcher d
   CHECK(pod.exit_code() == 4);
 }
 
+TEST_CASE("a fence that passed is final: no guest can follow") {
+  Pod pod;
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  auto passed = static_cast<std::uint64_t>(now.tv_sec) * 1000 - 1000;
+  REQUIRE(pod.wait(pod.client().renew_fence(passed + 61000)).ok());
+  static_cast<void>(pod.wait(pod.client().renew_fence(passed)));  // the pod may end before it answers
+  CHECK(pod.exit_code() == 4);
+}
+
 TEST_CASE("a start that fails says why, leaves nothing, and can be tried again") {
   Pod pod;
   // Refused by libvirt when it is defined, by libvirt when it is started, and by QEMU itself.
