@@ -31,8 +31,9 @@ bool dry_run(const AdmissionRequest& request) {
 
 }  // namespace
 
-EvictionDecision decide_eviction(const Json& pod, const Json& vmi) {
+EvictionDecision decide_eviction(const Json& pod, const Json& vmi, const std::string& fallback) {
   auto strategy = string_at(vmi, {"spec", "evictionStrategy"});
+  if (strategy.empty()) strategy = fallback;
   auto ns = string_at(vmi, {"metadata", "namespace"}), name = string_at(vmi, {"metadata", "name"});
   bool mark = strategy == "External" || (strategy == "LiveMigrateIfPossible" && migratable(vmi));
   if (strategy == "LiveMigrate") {
@@ -56,7 +57,14 @@ Awaitable<AdmissionAnswer> admit_eviction(client::Client client, AdmissionReques
     if (vmi.error().code == Code::NotFound) co_return allow();  // nothing is left to protect
     co_return too_many("kubevirt failed getting the vmi: " + vmi.error().message);
   }
-  auto decision = decide_eviction(*pod, *vmi);
+  std::string fallback = "None";
+  if (string_at(*vmi, {"spec", "evictionStrategy"}).empty()) {
+    std::string system(api::kSystemNamespace);
+    auto kubevirt = co_await client.get(k8s::resources::kKubeVirts, system, "kubevirt");
+    if (!kubevirt.ok() && kubevirt.error().code != Code::NotFound) co_return too_many("kubevirt failed getting its settings: " + kubevirt.error().message);
+    if (kubevirt.ok()) fallback = string_at(*kubevirt, {"spec", "configuration", "evictionStrategy"}, "None");
+  }
+  auto decision = decide_eviction(*pod, *vmi, fallback);
   if (decision.allowed) co_return allow();
   if (decision.mark && !dry_run(request)) {
     Json patch = Json::array();

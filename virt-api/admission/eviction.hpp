@@ -15,6 +15,7 @@ struct EvictionDecision {
   bool mark = false;        ///< set status.evacuationNodeName
   std::string message;
 };
-EvictionDecision decide_eviction(const Json& pod, const Json& vmi);
+/// `fallback` is the strategy of instances that name none.
+EvictionDecision decide_eviction(const Json& pod, const Json& vmi, const std::string& fallback = "None");
 
 }  // namespace nodevirt::virt_api

@@ -124,18 +124,4 @@ AdmissionAnswer admit_vmi_update(const AdmissionRequest& request) {
   return allow();
 }
 
-AdmissionAnswer admit_migration_create(const AdmissionRequest& request) {
-  auto name = string_at(request.object, {"spec", "vmiName"});
-  Causes out;
-  if (name.empty()) out.push_back({"spec.vmiName", "vmiName is missing", Cause::Type::Required});
-  out.push_back({"spec", "live migration is not supported by this version of Nodevirt; restart the VirtualMachine to move it", Cause::Type::NotSupported});
-  return verdict(std::move(out));
-}
-
-AdmissionAnswer admit_migration_update(const AdmissionRequest& request) {
-  if (spec_of(request.object) != spec_of(request.old_object))
-    return verdict({{"spec", "update of Migration object's spec is restricted", Cause::Type::NotSupported}});
-  return allow();
-}
-
 }  // namespace nodevirt::virt_api

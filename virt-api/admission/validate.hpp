@@ -17,7 +17,5 @@ bool is_own_program(std::string_view user);
 AdmissionAnswer admit_vm(const AdmissionRequest& request);
 AdmissionAnswer admit_vmi_create(const AdmissionRequest& request);
 AdmissionAnswer admit_vmi_update(const AdmissionRequest& request);
-AdmissionAnswer admit_migration_create(const AdmissionRequest& request);
-AdmissionAnswer admit_migration_update(const AdmissionRequest& request);
 
 }  // namespace nodevirt::virt_api

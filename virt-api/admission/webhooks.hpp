@@ -14,7 +14,9 @@ struct Webhook {
   bool mutating;
   std::string_view group, version, resource;
   std::vector<std::string> operations;
-  AdmissionAnswer (*decide)(const AdmissionRequest& request);  ///< null for pods/eviction, which needs I/O
+  AdmissionAnswer (*decide)(const AdmissionRequest& request);  ///< null for one that needs I/O
+  Awaitable<AdmissionAnswer> (*ask)(client::Client client, AdmissionRequest request) = nullptr;  ///< that one
+  bool may_be_missed = false;        ///< what it guards must stay possible while virt-api is away; it writes, but not in a dry run
 };
 const std::vector<Webhook>& webhooks();
 

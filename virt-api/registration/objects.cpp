@@ -28,7 +28,7 @@ Json client_config(std::string_view path, const std::string& bundle) {
 }
 
 Json webhook_entry(const Webhook& hook, const std::string& bundle) {
-  bool eviction = !hook.decide;
+  bool eviction = hook.may_be_missed;
   Json rule = {{"apiGroups", Json::array({hook.group})},
                {"apiVersions", Json::array({hook.version})},
                {"operations", hook.operations},

@@ -1,4 +1,4 @@
-// start, stop, restart, migrate, expand-spec: the writes that lifecycle_plan decides.
+// start, stop, restart, expand-spec: the writes that lifecycle_plan decides.
 #include "pkg/base/log.hpp"
 #include "pkg/k8s/status.hpp"
 #include "virt-api/reply.hpp"
@@ -90,36 +90,6 @@ Awaitable<void> restart_vm(SubresourceDeps& deps, SubresourceRequest request) {
     return plan_restart(vm, vmi, grace);
   };
   auto outcome = co_await change_vm(deps, request, plan);
-  co_await answer(request, std::move(outcome));
-}
-
-namespace {
-
-Awaitable<Result<void>> create_migration(SubresourceDeps& deps, SubresourceRequest& request) {
-  NV_CO_TRY(auto body, decode_body(request.http.body));
-  NV_CO_TRY(auto vm, co_await fetch_vm(deps.client, request.ns, request.name));
-  NV_CO_TRY(auto vmi, co_await fetch_vmi(deps.client, request.ns, request.name));
-  if (!vmi_runs(vmi)) co_return vm_conflict(request.name, "VM is not running");
-  Json migration = {{"apiVersion", "kubevirt.io/v1"},
-                    {"kind", "VirtualMachineInstanceMigration"},
-                    {"metadata", {{"generateName", "kubevirt-migrate-vm-"}, {"namespace", request.ns}}},
-                    {"spec", {{"vmiName", request.name}}}};
-  if (const Json* selector = find(body, {"addedNodeSelector"}); selector && selector->is_object())
-    migration["spec"]["addedNodeSelector"] = *selector;
-  client::WriteOptions options;
-  options.dry_run = wants_dry_run(body);
-  auto made = co_await deps.client.create(k8s::resources::kVirtualMachineInstanceMigrations, request.ns, std::move(migration), options);
-  if (!made.ok()) {
-    if (k8s::is_reason(made.error(), "Invalid") || k8s::is_reason(made.error(), "Forbidden")) co_return made.error();
-    co_return internal_error(made.error().message);
-  }
-  co_return Result<void>{};
-}
-
-}  // namespace
-
-Awaitable<void> migrate_vm(SubresourceDeps& deps, SubresourceRequest request) {
-  auto outcome = co_await create_migration(deps, request);
   co_await answer(request, std::move(outcome));
 }
 

@@ -40,6 +40,7 @@ Awaitable<void> start_vm(SubresourceDeps& deps, SubresourceRequest request);
 Awaitable<void> stop_vm(SubresourceDeps& deps, SubresourceRequest request);
 Awaitable<void> restart_vm(SubresourceDeps& deps, SubresourceRequest request);
 Awaitable<void> migrate_vm(SubresourceDeps& deps, SubresourceRequest request);
+Awaitable<void> cancel_evacuation(SubresourceDeps& deps, SubresourceRequest request);
 Awaitable<void> expand_vm(SubresourceDeps& deps, SubresourceRequest request);
 Awaitable<void> change_instance(SubresourceDeps& deps, SubresourceRequest request);
 Awaitable<void> ask_instance(SubresourceDeps& deps, SubresourceRequest request);

@@ -23,7 +23,7 @@ TEST_CASE("all registrations name our Service and carry the CA", "[virt-api]") {
       }
     CHECK(already_there(r.object, r.object));
   }
-  CHECK(hooks == 8);
+  CHECK(hooks == 11);
 }
 
 TEST_CASE("what a server has filled in does not make a registration stale; a change does", "[virt-api]") {
