@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "api/fence.hpp"
 #include "virt-handler/network/masquerade.hpp"
 #include "virt-handler/network/resolv_conf.hpp"
-#include "virt-handler/node/fence.hpp"
 #include "virt-handler/streams/png.hpp"
 #include "virt-handler/streams/route.hpp"
 
@@ -23,7 +23,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (domain.size() > 253) std::abort();
   (void)png_of_ppm(text);
   (void)parse_guest_network(text);
-  auto seconds = fence_seconds({{std::string(kFenceAnnotation), std::string(text)}});
-  if (seconds && (*seconds < 5 || *seconds > 3600)) std::abort();
+  auto seconds = api::fence_seconds({{std::string(api::kFenceAnnotation), std::string(text)}});
+  if (seconds && (*seconds < api::kMinFenceSeconds || *seconds > api::kMaxFenceSeconds)) std::abort();
+  for (const auto& [pod, entry] : api::fence_entries({{std::string(api::kFenceEntryPrefix) + std::string(text), std::string(text)}}))
+    if (entry < api::kMinFenceSeconds || entry > api::kMaxFenceSeconds) std::abort();
   return 0;
 }
