@@ -39,6 +39,7 @@ Result<void> configure_sound(Context&);
 Result<void> configure_panic(Context&);
 /// The panic device that libvirt has no element for: an argument of QEMU, after all elements.
 Result<void> configure_pvpanic(Context&);
+Result<void> configure_monitor(Context&);
 Result<void> refuse_unsupported(Context&);
 
 /// <address type='pci' .../> of "0000:01:02.3"; InvalidArgument for anything else. Nothing for an empty text.

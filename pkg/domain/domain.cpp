@@ -32,6 +32,7 @@ Result<std::string> build_domain_xml(const api::Instance& instance, const Option
   for (auto configure : kConfigurators) NV_TRY_VOID(configure(context));
   root.adopt(std::move(devices));
   NV_TRY_VOID(configure_pvpanic(context));
+  NV_TRY_VOID(configure_monitor(context));  // last, as libvirt's schema has it
   return root.to_string();
 }
 

@@ -33,13 +33,17 @@ struct Options {
   bool kvm = false;
   std::string host_cpu_model;         ///< under TCG: what host-model means; empty: QEMU's maximum
   bool vhost_net = false;
-  std::string socket_dir;             ///< for virt-serial0, virt-serial0-log, virt-vnc, guest-agent
+  std::string socket_dir;             ///< for virt-serial0, virt-serial0-log, virt-vnc, guest-agent, qmp
   std::vector<DiskSource> disks;
   std::vector<InterfaceSource> interfaces;
 };
 
 /// "NAMESPACE_NAME", the domain's name in libvirt.
 std::string domain_name(const api::Metadata& metadata);
+
+/// Where the domain's second QMP monitor listens, and QEMU's -chardev for it.
+std::string monitor_path(const std::string& socket_dir);
+std::string monitor_chardev(const std::string& socket_dir);
 
 /// The whole definition. FailedPrecondition when a disk's volume or an interface has no source, Unimplemented
 /// for what the API's schema allows and this stack cannot do (admission refuses it before): never silently less.

@@ -50,6 +50,33 @@ void Element::write(std::string& out, int depth) const {
   out += ">\n";
 }
 
+std::string Element::get(std::string_view key) const {
+  for (auto& [k, v] : attributes_)
+    if (k == key) return v;
+  return {};
+}
+
+void Element::set(std::string_view key, std::string value) {
+  for (auto& [k, v] : attributes_)
+    if (k == key) {
+      v = std::move(value);
+      return;
+    }
+  attributes_.emplace_back(std::string(key), std::move(value));
+}
+
+Element* Element::find(std::string_view name) {
+  for (auto& c : children_)
+    if (c.name_ == name) return &c;
+  return nullptr;
+}
+
+void Element::each_value(const std::function<void(std::string&)>& f) {
+  for (auto& [k, v] : attributes_) f(v);
+  if (!text_.empty()) f(text_);
+  for (auto& c : children_) c.each_value(f);
+}
+
 std::string Element::to_string() const {
   std::string out;
   write(out, 0);

@@ -6,6 +6,7 @@
 
 #include "pkg/libvirt/domain_state.hpp"
 #include "pkg/libvirt/error.hpp"
+#include "pkg/libvirt/parameters.hpp"
 
 namespace nodevirt::libvirt {
 
@@ -56,6 +57,18 @@ void on_watchdog(virConnectPtr, virDomainPtr d, int action, void* opaque) {
   deliver(opaque, {Kind::WatchdogFired, name_of(d), "", action >= 0 && action < 7 ? words[action] : "", ""});
 }
 
+void on_iteration(virConnectPtr, virDomainPtr d, int iteration, void* opaque) {
+  DomainEvent e{Kind::MigrationIteration, name_of(d), "", "", ""};
+  e.iteration = iteration;
+  deliver(opaque, std::move(e));
+}
+
+void on_job_completed(virConnectPtr, virDomainPtr d, virTypedParameterPtr params, int count, void* opaque) {
+  DomainEvent e{Kind::JobCompleted, name_of(d), "", "", ""};
+  e.job = to_parameters(params, count);
+  deliver(opaque, std::move(e));
+}
+
 }  // namespace
 
 DomainEvents::DomainEvents(const Connection& connection) : conn_(connection.get()) { virConnectRef(conn_); }
@@ -81,6 +94,8 @@ Result<std::unique_ptr<DomainEvents>> DomainEvents::subscribe(const Connection& 
   add(VIR_DOMAIN_EVENT_ID_CONTROL_ERROR, VIR_DOMAIN_EVENT_CALLBACK(on_control_error));
   add(VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, VIR_DOMAIN_EVENT_CALLBACK(on_io_error));
   add(VIR_DOMAIN_EVENT_ID_WATCHDOG, VIR_DOMAIN_EVENT_CALLBACK(on_watchdog));
+  add(VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, VIR_DOMAIN_EVENT_CALLBACK(on_iteration));
+  add(VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, VIR_DOMAIN_EVENT_CALLBACK(on_job_completed));
   return self;
 }
 

@@ -9,12 +9,15 @@
 namespace nodevirt::libvirt {
 
 struct DomainEvent {
-  enum class Kind { Lifecycle, AgentConnected, AgentDisconnected, Reboot, IoError, WatchdogFired, ControlError };
+  enum class Kind { Lifecycle, AgentConnected, AgentDisconnected, Reboot, IoError, WatchdogFired, ControlError,
+                    MigrationIteration, JobCompleted };
   Kind kind = Kind::Lifecycle;
   std::string domain;     ///< its name
   std::string lifecycle;  ///< Started, Stopped, ... of Kind::Lifecycle
   std::string detail;     ///< the lifecycle's detail; the reason of an IoError; the watchdog's action
   std::string device;     ///< IoError: the disk's alias
+  int iteration = 0;      ///< MigrationIteration: counts from 1
+  Parameters job = {};    ///< JobCompleted: its statistics, VIR_DOMAIN_JOB_*
 };
 
 /// Delivers events of all domains of a connection until it is destroyed. `callback` runs on the event

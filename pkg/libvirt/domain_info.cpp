@@ -5,12 +5,11 @@
 
 #include "pkg/libvirt/domain.hpp"
 #include "pkg/libvirt/error.hpp"
+#include "pkg/libvirt/parameters.hpp"
 
 namespace nodevirt::libvirt {
 
-namespace {
-
-Parameters collect(const virTypedParameter* params, int count) {
+Parameters to_parameters(const virTypedParameter* params, int count) {
   Parameters out;
   for (int i = 0; i < count; ++i) {
     const virTypedParameter& p = params[i];
@@ -26,8 +25,6 @@ Parameters collect(const virTypedParameter* params, int count) {
   }
   return out;
 }
-
-}  // namespace
 
 std::uint64_t Parameters::number(const std::string& key, std::uint64_t fallback) const {
   auto it = numbers.find(key);
@@ -50,7 +47,7 @@ Result<Parameters> Domain::stats() const {
   int n = virDomainListGetStats(one, 0, &records, VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
   if (n < 0) return last_error("read statistics of domain " + name());
   Parameters out;
-  if (n > 0) out = collect(records[0]->params, records[0]->nparams);
+  if (n > 0) out = to_parameters(records[0]->params, records[0]->nparams);
   virDomainStatsRecordListFree(records);
   return out;
 }
@@ -79,7 +76,7 @@ Result<Parameters> Domain::guest_info() const {
   virDomainAgentSetResponseTimeout(domain_, 5, 0);
   if (virDomainGetGuestInfo(domain_, 0, &params, &count, 0) < 0)
     return last_error("ask the guest agent of domain " + name());
-  Parameters out = collect(params, count);
+  Parameters out = to_parameters(params, count);
   virTypedParamsFree(params, count);
   return out;
 }
