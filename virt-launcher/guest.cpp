@@ -38,18 +38,30 @@ bool file_exists(const fs::path& path) {
 }
 
 constexpr auto kGoodbye = 5s;
+constexpr auto kFarewell = 15s;  // after a migration the node still asks what became of it, until it deletes the domain
 constexpr const char* kKilled = "killed";  // in the shutdown mark: its end was asked for by force
 
 // How the end of a domain shows in the container's exit code.
-int exit_code_of(const std::string& reason) { return reason == "Shutdown" || reason == "Destroyed" ? 0 : 1; }
+int exit_code_of(const std::string& reason) { return reason == "Shutdown" || reason == "Destroyed" || reason == "Migrated" ? 0 : 1; }
 
 }  // namespace
 
 Guest::Guest(Deps deps)
     : deps_(std::move(deps)), domain_name_(deps_.options.namespace_ + "_" + deps_.options.name),
+      migration_({deps_.paths, domain_name_, [this](std::chrono::milliseconds timeout) { return domain(timeout); },
+                  [this](std::function<void()> work, std::chrono::milliseconds delay) { deps_.queue.post(std::move(work), delay); }},
+                 target_hooks()),
       session_(deps_.paths.libvirt_uri(),
-               {[this](Session::Connection c) { deps_.queue.post([this, c] { adopt(c); }); },
-                [this](libvirt::DomainEvent e) { deps_.queue.post([this, e] { on_event(e); }); }}) {}
+               {[this](Session::Connection c) {
+                  deps_.queue.post([this, c] {
+                    migration_.reconnected();
+                    adopt(c);
+                  });
+                },
+                [this](libvirt::DomainEvent e) {
+                  if (e.domain == domain_name_) migration_.on_event(e);  // at once: a handover counts milliseconds
+                  deps_.queue.post([this, e] { on_event(e); });
+                }}) {}
 
 Result<void> Guest::check_target(const std::string& uid) const {
   if (uid == deps_.options.uid) return {};
@@ -68,6 +80,8 @@ Result<v1::DomainState> Guest::sync(const v1::SyncRequest& request) {
   NV_TRY(api::Instance instance, api::decode_instance(raw));
   NV_TRY_VOID(check_target(instance.metadata.uid));
 
+  if (migration_.target.waits())
+    return Error(Code::FailedPrecondition, "MigrationTarget", "this pod waits for a guest that migrates");
   std::lock_guard action(action_mutex_);
   if (file_exists(deps_.paths.shutdown_mark()))
     return Error(Code::FailedPrecondition, "ShutdownRequested", "the guest was told to shut down");
@@ -85,16 +99,8 @@ Result<v1::DomainState> Guest::sync(const v1::SyncRequest& request) {
 
 Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json& raw, const api::Instance& instance) {
   const v1::NodeOptions& node = request.node();
-  domain::Options options;
-  options.kvm = node.kvm();
-  options.host_cpu_model = node.host_cpu_model();
-  options.vhost_net = node.kvm() && ::access("/dev/vhost-net", R_OK | W_OK) == 0;
-  options.socket_dir = deps_.paths.instance.string();
-  for (auto& i : node.interfaces()) options.interfaces.push_back({i.name(), i.tap(), i.mac(), i.mtu()});
-  NV_TRY_VOID(make_dirs(deps_.paths.instance, 0770));
   write_mark(deps_.paths.sync_request(), request.SerializeAsString());
-  NV_TRY_VOID(start_dhcp(node, instance));
-  NV_TRY(options.disks, storage::prepare_volumes(instance, raw, deps_.paths));
+  NV_TRY(domain::Options options, prepare(node, raw, instance));
   NV_FAILPOINT(kAfterPrepare);
   NV_TRY(std::string xml, domain::build_domain_xml(instance, options));
 
@@ -119,6 +125,20 @@ Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json&
   deps_.queue.post([this] { bound_console_log(); }, 60s);
   log::info("the guest runs");
   return state(false);
+}
+
+// All that comes before the definition, of a guest that starts here as of one that comes from another pod.
+Result<domain::Options> Guest::prepare(const v1::NodeOptions& node, const Json& raw, const api::Instance& instance) {
+  domain::Options options;
+  options.kvm = node.kvm();
+  options.host_cpu_model = node.host_cpu_model();
+  options.vhost_net = node.kvm() && ::access("/dev/vhost-net", R_OK | W_OK) == 0;
+  options.socket_dir = deps_.paths.instance.string();
+  for (auto& i : node.interfaces()) options.interfaces.push_back({i.name(), i.tap(), i.mac(), i.mtu()});
+  NV_TRY_VOID(make_dirs(deps_.paths.instance, 0770));
+  NV_TRY_VOID(start_dhcp(node, instance));
+  NV_TRY(options.disks, storage::prepare_volumes(instance, raw, deps_.paths));
+  return options;
 }
 
 Result<void> Guest::start_dhcp(const v1::NodeOptions& node, const api::Instance& instance) {
@@ -164,6 +184,7 @@ void Guest::tell_monitor() {
 }
 
 void Guest::adopt(Session::Connection connection) {
+  if (migration_.target.waits()) return adopt_dhcp();
   auto d = connection->lookup(domain_name_);
   if (!d.ok()) {
     if (d.error().code == Code::NotFound && file_exists(deps_.paths.started_mark())) ended("Unknown");
@@ -181,22 +202,75 @@ void Guest::adopt(Session::Connection connection) {
   log::info("took over the running guest");
   if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
   tell_monitor();
-  bool first;
   {
     std::lock_guard lock(mutex_);
-    first = !dhcp_;
-    adopted_ = adopted_ || first;
+    adopted_ = adopted_ || !dhcp_;
+  }
+  adopt_dhcp();
+  publish("", "", "");
+  if (file_exists(deps_.paths.shutdown_mark())) press_again();
+  deps_.queue.post([this] { bound_console_log(); }, 60s);
+}
+
+void Guest::adopt_dhcp() {
+  {
+    std::lock_guard lock(mutex_);
+    if (dhcp_) return;
   }
   v1::SyncRequest saved;
-  if (auto bytes = read_file(deps_.paths.sync_request(), 8u << 20); first && bytes.ok() && saved.ParseFromString(*bytes)) {
+  if (auto bytes = read_file(deps_.paths.sync_request(), 8u << 20); bytes.ok() && saved.ParseFromString(*bytes)) {
     auto raw = parse_json(saved.vmi_json());
     auto instance = raw.ok() ? api::decode_instance(*raw) : Result<api::Instance>(raw.error());
     auto dhcp = start_dhcp(saved.node(), instance.ok() ? *instance : api::Instance{});
     if (!dhcp.ok()) log::error("{}", dhcp.error().message);
   }
-  publish("", "", "");
-  if (file_exists(deps_.paths.shutdown_mark())) press_again();
-  deps_.queue.post([this] { bound_console_log(); }, 60s);
+}
+
+migration::TargetHooks Guest::target_hooks() {
+  auto instance_of = [](const v1::PrepareTargetRequest& q) -> Result<std::pair<Json, api::Instance>> {
+    NV_TRY(Json raw, parse_json(q.vmi_json()));
+    NV_TRY(api::Instance instance, api::decode_instance(raw));
+    return std::pair(std::move(raw), std::move(instance));
+  };
+  migration::TargetHooks hooks;
+  hooks.check = [this](const std::string& uid) { return check_target(uid); };
+  hooks.prepare = [this, instance_of](const v1::PrepareTargetRequest& q) -> Result<domain::Options> {
+    NV_TRY(auto both, instance_of(q));
+    std::lock_guard action(action_mutex_);
+    v1::SyncRequest as_sync;
+    as_sync.set_vmi_json(q.vmi_json());
+    *as_sync.mutable_node() = q.node();
+    write_mark(deps_.paths.sync_request(), as_sync.SerializeAsString());
+    return prepare(q.node(), both.first, both.second);
+  };
+  hooks.definition = [instance_of](const v1::PrepareTargetRequest& q, const domain::Options& options) -> Result<std::string> {
+    NV_TRY(auto both, instance_of(q));
+    return domain::build_domain_xml(both.second, options);
+  };
+  hooks.taken_over = [this] { taken_over(); };
+  hooks.forget = [this] {
+    std::lock_guard action(action_mutex_);
+    std::unique_ptr<dhcp::Responder> responder;
+    {
+      std::lock_guard lock(mutex_);
+      responder = std::move(dhcp_);
+    }
+    std::error_code ec;
+    for (const char* folder : {"disks", "empty", "cloud-init"}) fs::remove_all(deps_.paths.ephemeral / folder, ec);
+  };
+  return hooks;
+}
+
+// A guest that came from another pod is about to run: it has its lease already.
+void Guest::taken_over() {
+  {
+    std::lock_guard lock(mutex_);
+    adopted_ = true;
+  }
+  bool first = !file_exists(deps_.paths.started_mark());
+  write_mark(deps_.paths.started_mark(), "");
+  tell_monitor();
+  if (first) deps_.queue.post([this] { bound_console_log(); }, 60s);
 }
 
 // Events are lost while a new libvirtd takes the domain over, so its state is asked for where it may have ended.
@@ -224,7 +298,9 @@ void Guest::on_event(libvirt::DomainEvent e) {
   switch (e.kind) {
     case Kind::Lifecycle:
       log::info("the guest: {} {}", e.lifecycle, e.detail);
-      if (e.lifecycle == "Stopped") {
+      if (e.lifecycle == "Stopped" && migration_.target.waits()) {
+        publish(e.lifecycle, e.detail, "");  // it never ran here
+      } else if (e.lifecycle == "Stopped") {
         // A start that failed ends here too; then there is no mark, and Sync has told the reason.
         if (file_exists(deps_.paths.started_mark()) || e.detail != "Failed") ended(e.detail);
       } else {
@@ -247,6 +323,8 @@ void Guest::on_event(libvirt::DomainEvent e) {
     case Kind::Reboot: return publish("", "Reboot", "");
     case Kind::IoError: return publish("", "IOError", fmt::format("disk {}: {}", e.device, e.detail.empty() ? "I/O error" : e.detail));
     case Kind::WatchdogFired: return publish("", "Watchdog", fmt::format("the guest's watchdog fired: {}", e.detail));
+    case Kind::MigrationIteration:
+    case Kind::JobCompleted: return;
     case Kind::ControlError: return publish("", "ControlError", "libvirt lost QEMU's monitor");
   }
 }
@@ -266,11 +344,13 @@ void Guest::ended(std::string reason) {
   {
     std::lock_guard lock(mutex_);
     if (exit_code_) return;
-    if (killed && exit_code_of(reason) != 0) reason = "Destroyed";
+    bool left = reason == "Migrated" || migration_.source.released();
+    if (left) reason = "Migrated";
+    else if (killed && exit_code_of(reason) != 0) reason = "Destroyed";
     else if (exit_code_of(reason) != 0) reason = panicked_ ? "Panicked" : "Crashed";  // libvirt: also Failed, Daemon, Unknown
     exit_code_ = exit_code_of(reason);
     end_reason_ = reason;
-    goodbye_by_ = std::chrono::steady_clock::now() + kGoodbye;
+    goodbye_by_ = std::chrono::steady_clock::now() + (left ? kFarewell : kGoodbye);
   }
   if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
   std::string message;
@@ -285,13 +365,14 @@ void Guest::ended(std::string reason) {
 // Whoever watches is to hear how the guest ended before the pod goes; nobody is waited for longer than kGoodbye.
 void Guest::finish_when_told() {
   int code;
-  bool late;
+  bool late, left;
   {
     std::lock_guard lock(mutex_);
+    left = end_reason_ == "Migrated";
     code = exit_code_.value_or(0);
     late = std::chrono::steady_clock::now() >= goodbye_by_;
   }
-  if (deps_.hub.drained()) deps_.queue.post([this, code] { deps_.monitor.stopped(code); }, 200ms);
+  if (!left && deps_.hub.drained()) deps_.queue.post([this, code] { deps_.monitor.stopped(code); }, 200ms);
   else if (late) deps_.monitor.stopped(code);
   else deps_.queue.post([this] { finish_when_told(); }, 50ms);
 }

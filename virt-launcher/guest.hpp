@@ -10,6 +10,7 @@
 #include "api/vmi.hpp"
 #include "virt-launcher/dhcp/responder.hpp"
 #include "virt-launcher/event_hub.hpp"
+#include "virt-launcher/migration/sides.hpp"
 #include "virt-launcher/monitor_link.hpp"
 #include "virt-launcher/options.hpp"
 #include "virt-launcher/session.hpp"
@@ -45,6 +46,7 @@ class Guest {
   void qemu_is_gone();
 
   v1::DomainState state(bool with_xml);
+  migration::Sides& migration() { return migration_; }
   Result<v1::DomainStats> stats();
   Result<std::string> screenshot();
   Result<v1::GuestInfo> guest_info();
@@ -55,6 +57,10 @@ class Guest {
 
  private:
   Result<v1::DomainState> start(const v1::SyncRequest& request, const Json& raw, const api::Instance& instance);
+  Result<domain::Options> prepare(const v1::NodeOptions& node, const Json& raw, const api::Instance& instance);
+  migration::TargetHooks target_hooks();
+  void adopt_dhcp();
+  void taken_over();
   Result<libvirt::Domain> domain(std::chrono::milliseconds timeout = std::chrono::seconds(20));
   Result<void> on_domain(std::function<Result<void>(libvirt::Domain&)> action);
   void adopt(Session::Connection connection);
@@ -81,6 +87,7 @@ class Guest {
   std::optional<int> exit_code_;             // set once the guest has ended
   std::string end_reason_;                   // Shutdown, Destroyed, Crashed or Panicked, from then on
   std::chrono::steady_clock::time_point goodbye_by_;
+  migration::Sides migration_;
   Session session_;                          // last: its callbacks use the rest
 };
 

@@ -57,6 +57,7 @@ Paths::Paths(const Options& o) {
   ephemeral = at(api::kEphemeralDir);
   container_disks = at(api::kContainerDisksDir);
   libvirt = at(api::kLibvirtDir);
+  migration = at(api::kMigrationDir);
   instance = private_ / o.uid;
 }
 

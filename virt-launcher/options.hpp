@@ -19,7 +19,7 @@ Result<Options> parse_options(const std::vector<std::string>& args);
 struct Paths {
   explicit Paths(const Options& options);
 
-  std::filesystem::path sockets, private_, disks, secrets, ephemeral, container_disks, libvirt;
+  std::filesystem::path sockets, private_, disks, secrets, ephemeral, container_disks, libvirt, migration;
   std::filesystem::path instance;         ///< kPrivateDir/UID: the domain's sockets
   std::filesystem::path console_log() const { return instance / "virt-serial0-log"; }
   std::string libvirt_uri() const;

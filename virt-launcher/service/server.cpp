@@ -8,6 +8,7 @@
 #include "pkg/base/log.hpp"
 #include "pkg/rpc/socket_path.hpp"
 #include "pkg/rpc/status.hpp"
+#include "virt-launcher/migration/dirty_rate.hpp"
 
 namespace nodevirt::virt_launcher {
 
@@ -102,6 +103,69 @@ class Service final : public v1::Launcher::Service {
   }
   Status RenewFence(ServerContext*, const v1::RenewFenceRequest* q, v1::Empty*) override {
     guest_.renew_fence(q->deadline_boottime_ms());
+    return Status::OK;
+  }
+  Status PrepareMigrationTarget(ServerContext*, const v1::PrepareTargetRequest* q, v1::PrepareTargetResponse* a) override {
+    auto prepared = guest_.migration().target.prepare(*q);
+    if (!prepared.ok()) {
+      log::error("prepare the target of a migration: {}", prepared.error().message);
+      return rpc::to_status(prepared.error());
+    }
+    *a = std::move(*prepared);
+    auto [libvirt, qemu] = guest_.versions();
+    a->set_libvirt_version(libvirt);
+    a->set_qemu_version(qemu);
+    return Status::OK;
+  }
+  Status ResumeTarget(ServerContext*, const v1::MigrationRequest* q, v1::DomainState* a) override {
+    return on_target(q->domain(), [&]() -> Result<void> {
+      NV_TRY_VOID(guest_.migration().target.resume(q->migration_uid(), q->keep_paused()));
+      *a = guest_.state(false);
+      return {};
+    });
+  }
+  Status AbandonTarget(ServerContext*, const v1::MigrationRequest* q, v1::Empty*) override {
+    return on_target(q->domain(), [&] { return guest_.migration().target.abandon(q->migration_uid()); });
+  }
+  Status MigrateVirtualMachine(ServerContext*, const v1::MigrateRequest* q, v1::Empty*) override {
+    return on_target(q->domain(), [&] {
+      auto begun = guest_.migration().source.begin(*q);
+      if (!begun.ok()) log::error("begin a migration: {}", begun.error().message);
+      return begun;
+    });
+  }
+  Status SteerMigration(ServerContext*, const v1::SteerRequest* q, v1::Empty*) override {
+    return on_target(q->domain(), [&] { return guest_.migration().source.steer(*q); });
+  }
+  Status CancelMigration(ServerContext*, const v1::MigrationRequest* q, v1::Empty*) override {
+    return on_target(q->domain(), [&] { return guest_.migration().source.cancel(q->migration_uid()); });
+  }
+  Status ReleaseSource(ServerContext*, const v1::MigrationRequest* q, v1::ReleaseResponse* a) override {
+    return on_target(q->domain(), [&]() -> Result<void> {
+      NV_TRY(*a, guest_.migration().source.release(q->migration_uid()));
+      return {};
+    });
+  }
+  Status GetDirtyRate(ServerContext*, const v1::DirtyRateRequest* q, v1::DirtyRate* a) override {
+    return on_target(q->domain(), [&]() -> Result<void> {
+      NV_TRY(*a, migration::measure_dirty_rate(guest_.migration().monitor, q->period_ms()));
+      return {};
+    });
+  }
+  Status WatchMigration(ServerContext* context, const v1::WatchMigrationRequest* q,
+                        grpc::ServerWriter<v1::MigrationEvent>* writer) override {
+    auto watcher = guest_.migration().events.watch(q->migration_uid());
+    std::chrono::steady_clock::time_point sampled{};
+    while (!context->IsCancelled() && !stopping_) {
+      auto event = watcher->next(std::chrono::seconds(1));
+      if (!event) continue;
+      if (event->kind() == v1::MigrationEvent::SAMPLE && event->sample().elapsed_ms() != 0) {
+        auto now = std::chrono::steady_clock::now();
+        if (now - sampled < std::chrono::milliseconds(q->sample_interval_ms())) continue;
+        sampled = now;
+      }
+      if (!writer->Write(*event)) break;
+    }
     return Status::OK;
   }
   Status Ping(ServerContext*, const v1::Empty*, v1::Empty*) override { return Status::OK; }

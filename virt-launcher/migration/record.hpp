@@ -1,0 +1,33 @@
+// What a migration's side has decided, so that it holds after a crash: one small file, replaced whole and synced.
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include "pkg/base/json.hpp"
+
+namespace nodevirt::virt_launcher::migration {
+
+enum class Role { none, source, target };
+/// Of a source: begun -> ended (libvirt's job is over) and, from either, released. Of a target: prepared -> resumed or
+/// abandoned. released, resumed and abandoned are final.
+enum class Step { none, begun, ended, released, prepared, resumed, abandoned };
+
+struct Record {
+  std::string uid;  ///< the migration's
+  Role role = Role::none;
+  Step step = Step::none;
+  std::string error;              ///< of a job that failed
+  bool guest_was_paused = false;  ///< by its user, before the migration began
+  bool paused_by_us = false;      ///< to let the memory come to rest
+  unsigned interval_ms = 0;       ///< between samples
+};
+
+Json to_json(const Record& record);
+/// InvalidArgument for what is no record.
+Result<Record> record_of(const Json& json);
+/// An empty record when there is none.
+Result<Record> read_record(const std::filesystem::path& folder);
+/// Durable when it returns.
+Result<void> write_record(const std::filesystem::path& folder, const Record& record);
+
+}  // namespace nodevirt::virt_launcher::migration

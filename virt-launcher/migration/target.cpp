@@ -1,0 +1,295 @@
+#include "virt-launcher/migration/target.hpp"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "api/vmi.hpp"
+#include "pkg/base/failpoint.hpp"
+#include "pkg/base/log.hpp"
+#include "pkg/domain/destination.hpp"
+#include "pkg/libvirt/domain_state.hpp"
+#include "pkg/libvirt/migration.hpp"
+#include "virt-launcher/migration/base_identity.hpp"
+#include "virt-launcher/migration/migration.hpp"
+
+namespace nodevirt::virt_launcher::migration {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+NV_DECLARE_FAILPOINT(kBeforePrepare, "launcher-target-before-prepare");
+NV_DECLARE_FAILPOINT(kPrepared, "launcher-target-prepared");
+NV_DECLARE_FAILPOINT(kAtLoaded, "launcher-target-at-loaded");
+NV_DECLARE_FAILPOINT(kResumeRecorded, "launcher-target-resume-recorded");
+NV_DECLARE_FAILPOINT(kResumed, "launcher-target-resumed");
+NV_DECLARE_FAILPOINT(kAbandonRecorded, "launcher-target-abandon-recorded");
+NV_DECLARE_FAILPOINT(kDestroyed, "launcher-target-destroyed");
+
+namespace {
+
+Error refuse(std::string reason, std::string message) { return {Code::FailedPrecondition, std::move(reason), std::move(message)}; }
+
+// QEMU runs as the same user with the same rights: what this process may do, it may.
+bool userfaultfd_works() { return static_cast<bool>(Fd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)))); }
+
+bool is_copied(api::VolumeKind kind) {
+  using K = api::VolumeKind;
+  return kind == K::containerDisk || kind == K::ephemeral || kind == K::emptyDisk;
+}
+
+constexpr std::string_view kAnswerFile = "target-answer";
+
+}  // namespace
+
+Target::Target(Context& context, TargetHooks hooks) : context_(context), hooks_(std::move(hooks)) {
+  auto r = read_record(context_.paths.migration);
+  if (r.ok()) record_ = *r;
+  else log::error("{}", r.error().message);
+}
+
+Record Target::record() const {
+  std::lock_guard lock(mutex_);
+  return record_;
+}
+
+bool Target::waits() const {
+  std::lock_guard lock(mutex_);
+  return record_.role == Role::target && record_.step != Step::resumed;
+}
+
+Result<void> Target::save(const Record& record) {
+  NV_TRY_VOID(write_record(context_.paths.migration, record));
+  std::lock_guard lock(mutex_);
+  record_ = record;
+  return {};
+}
+
+Result<v1::PrepareTargetResponse> Target::prepare(const v1::PrepareTargetRequest& q) {
+  if (q.migration_uid().empty()) return Error(Code::InvalidArgument, "a migration needs a uid");
+  if (q.vmi_json().size() > (4u << 20)) return Error(Code::InvalidArgument, "the instance is larger than 4 MiB");
+  NV_TRY(Json raw, parse_json(q.vmi_json()));
+  NV_TRY(api::Instance instance, api::decode_instance(raw));
+  NV_TRY_VOID(hooks_.check(instance.metadata.uid));
+  std::lock_guard action(action_mutex_);
+  NV_TRY(Record r, read_record(context_.paths.migration));
+  if (r.role != Role::none && (r.role != Role::target || r.uid != q.migration_uid()))
+    return refuse("MigrationUnderWay", fmt::format("this pod belongs to the migration {}", r.uid));
+  if (r.step == Step::abandoned) return refuse("Abandoned", "this target was given up");
+  v1::PrepareTargetResponse answer;
+  if (r.step == Step::prepared || r.step == Step::resumed)
+    if (auto saved = read_file(context_.paths.migration / kAnswerFile, 4u << 20); saved.ok() && answer.ParseFromString(*saved)) return answer;
+  if (auto domain = context_.domain(20s); domain.ok()) {
+    NV_TRY(libvirt::StateAndReason s, domain->state());
+    if (s.active()) return refuse("GuestRuns", "a guest runs in this pod already");
+  } else if (domain.error().code != Code::NotFound) {
+    return domain.error();
+  }
+  NV_FAILPOINT(kBeforePrepare);
+  // From here on no Sync may start a guest in this pod.
+  NV_TRY_VOID(save({q.migration_uid(), Role::target, Step::prepared, "", false, false, 0}));
+  {
+    std::lock_guard lock(mutex_);
+    told_ = true;
+  }
+  context_.events.begin(q.migration_uid(), v1::MigrationEvent::SAMPLE);
+
+  NV_TRY(domain::Options options, hooks_.prepare(q));
+  NV_TRY(std::string xml, hooks_.definition(q, options));
+  NV_TRY(auto targets, domain::disk_targets(xml));
+  for (auto& d : options.disks) {
+    v1::TargetDisk* out = answer.add_disks();
+    out->set_volume(d.volume);
+    out->set_path(d.path);
+    out->set_format(d.format);
+    out->set_block(d.block);
+    out->set_backing_path(d.backing_path);
+    out->set_backing_format(d.backing_format);
+    out->set_base_identity(base_identity(d.backing_path));
+    const api::Volume* volume = instance.volume(d.volume);
+    if (volume && is_copied(volume->kind)) answer.add_copied_disks(targets[d.volume]);
+  }
+  std::error_code ec;
+  fs::path link = context_.paths.migration / kTargetLibvirtSocket;
+  fs::remove(link, ec);
+  fs::create_symlink(context_.paths.libvirt / "run/libvirt/libvirt-sock", link, ec);
+  if (ec) return errno_error(ec.value(), "link " + link.string());
+  answer.set_memory_socket((context_.paths.migration / kMemorySocket).string());
+  answer.set_disk_socket((context_.paths.migration / kDiskSocket).string());
+  answer.set_socket_dir(context_.paths.instance.string());
+  *answer.mutable_interfaces() = q.node().interfaces();
+  answer.set_post_copy_possible(q.allow_post_copy() && userfaultfd_works());
+  NV_TRY_VOID(write_file_atomic(context_.paths.migration / kAnswerFile, answer.SerializeAsString()));
+  NV_FAILPOINT(kPrepared);
+  log::info("migration {}: ready for the guest", q.migration_uid());
+  return answer;
+}
+
+// The guest stands in a QEMU whose memory still comes, which libvirt waits for: only QEMU itself can be asked.
+Result<bool> Target::resume_in_post_copy() {
+  NV_TRY(Json status, context_.monitor.execute("query-status"));
+  if (bool_at(status, {"running"})) return true;
+  NV_TRY(Json job, context_.monitor.execute("query-migrate"));
+  if (string_at(status, {"status"}) != "paused" || !string_at(job, {"status"}).starts_with("postcopy")) return false;
+  NV_TRY([[maybe_unused]] Json done, context_.monitor.execute("cont"));
+  return true;
+}
+
+Result<void> Target::resume(const std::string& uid, bool keep_paused) {
+  std::lock_guard action(action_mutex_);
+  NV_TRY(Record r, read_record(context_.paths.migration));
+  if (r.role != Role::target || r.uid != uid) return refuse("NotMigrating", "no migration of that uid is known here");
+  if (r.step == Step::abandoned) return refuse("Abandoned", "this target was given up");
+  auto domain = context_.domain(20s);
+  if (!domain.ok()) {
+    if (domain.error().code == Code::NotFound) return refuse("NotLoaded", "the guest is not here");
+    return domain.error();
+  }
+  NV_TRY(libvirt::StateAndReason s, domain->state());
+  auto word = libvirt::state_word(s.state), why = libvirt::reason_word(s.state, s.reason);
+  bool first = r.step != Step::resumed;
+  if (!first && (word == "Running" || keep_paused)) return {};
+  if (!s.active()) return refuse("NotLoaded", first ? "the guest is not here" : "the guest has ended");
+  bool post_copy = word == "Paused" && why != "User";  // or nothing is loaded: QEMU will say
+  if (post_copy) {
+    NV_TRY(Json status, context_.monitor.execute("query-status"));
+    NV_TRY(Json job, context_.monitor.execute("query-migrate"));
+    if (string_at(status, {"status"}) == "inmigrate" || !string_at(job, {"status"}).starts_with("postcopy"))
+      return refuse("NotLoaded", fmt::format("the guest is not whole: QEMU is in the state {}", string_at(status, {"status"})));
+  }
+  if (first) {
+    r.step = Step::resumed;
+    NV_TRY_VOID(save(r));
+    NV_FAILPOINT(kResumeRecorded);
+  }
+  hooks_.taken_over();
+  if (!keep_paused && word != "Running") {
+    if (post_copy) {
+      NV_TRY(bool runs, resume_in_post_copy());
+      if (!runs) return refuse("NotLoaded", "the guest is not whole");
+    } else {
+      NV_TRY_VOID(domain->resume());
+    }
+  }
+  NV_FAILPOINT(kResumed);
+  log::info("migration {}: the guest {} here", uid, keep_paused ? "stays paused" : "runs");
+  context_.events.publish(uid, v1::MigrationEvent::RESUMED);
+  context_.post([this] { after_resume(); }, 0ms);
+  return {};
+}
+
+void Target::after_resume() {
+  // What QEMU announced by itself went out when the guest could not answer yet.
+  auto announced = context_.monitor.execute("announce-self", {{"initial", 50}, {"max", 550}, {"rounds", 5}, {"step", 100}});
+  if (!announced.ok()) log::warning("announce the guest's addresses: {}", announced.error().message);
+  set_time(30);
+}
+
+// The guest's clock stood still while it was moved; only its agent can tell it so.
+void Target::set_time(int tries) {
+  auto domain = context_.domain(0ms);
+  if (domain.ok() && libvirt::sync_guest_time(*domain).ok()) return log::info("the guest's clock is set");
+  if (tries > 1) context_.post([this, tries] { set_time(tries - 1); }, 2s);
+}
+
+Result<void> Target::destroy() {
+  auto domain = context_.domain(20s);
+  if (!domain.ok()) {
+    if (domain.error().code == Code::NotFound) return {};
+    return domain.error();
+  }
+  NV_TRY(libvirt::StateAndReason s, domain->state());
+  if (s.active())
+    if (auto gone = domain->destroy(); !gone.ok()) {
+      auto again = context_.domain(5s);
+      if (!again.ok() && again.error().code == Code::NotFound) return {};
+      if (auto now = domain->state(); !now.ok() || now->active()) return gone;
+    }
+  if (auto undefined = domain->undefine(); !undefined.ok() && undefined.error().code != Code::NotFound)
+    log::warning("{}", undefined.error().message);
+  return {};
+}
+
+Result<void> Target::abandon(const std::string& uid) {
+  std::lock_guard action(action_mutex_);
+  NV_TRY(Record r, read_record(context_.paths.migration));
+  if (r.role == Role::none) {
+    // Given up before it was prepared: a preparation that comes late is refused.
+    r = Record{uid, Role::target, Step::prepared, "", false, false, 0};
+  }
+  if (r.role != Role::target || r.uid != uid) return refuse("NotMigrating", "no migration of that uid is known here");
+  if (r.step == Step::resumed) return refuse("Resumed", "the guest runs here");
+  if (r.step != Step::abandoned) {
+    r.step = Step::abandoned;
+    NV_TRY_VOID(save(r));
+  }
+  NV_FAILPOINT(kAbandonRecorded);
+  NV_TRY_VOID(destroy());
+  NV_FAILPOINT(kDestroyed);
+  hooks_.forget();
+  log::info("migration {}: abandoned", uid);
+  context_.events.publish(uid, v1::MigrationEvent::ENDED, "the target was abandoned");
+  return {};
+}
+
+void Target::destroy_late(int tries) {
+  auto gone = destroy();
+  if (gone.ok() || tries <= 1) return;
+  log::warning("destroy a guest that came too late: {}", gone.error().message);
+  context_.post([this, tries] { destroy_late(tries - 1); }, 1s);
+}
+
+void Target::on_event(const libvirt::DomainEvent& e) {
+  if (e.kind != libvirt::DomainEvent::Kind::Lifecycle) return;
+  Record r = record();
+  if (r.role != Role::target) return;
+  if (r.step == Step::abandoned && e.lifecycle == "Started") return context_.post([this] { destroy_late(30); }, 0ms);
+  if (r.step != Step::prepared) return;
+  if (e.lifecycle == "Suspended" && e.detail == "Paused") {
+    context_.events.publish(r.uid, v1::MigrationEvent::LOADED);
+    NV_FAILPOINT(kAtLoaded);
+  } else if (e.lifecycle == "Stopped") {
+    context_.events.publish(r.uid, v1::MigrationEvent::ENDED, "the incoming guest is gone: " + e.detail);
+  }
+}
+
+void Target::reconnected() {
+  std::lock_guard action(action_mutex_);
+  auto r = read_record(context_.paths.migration);
+  if (!r.ok()) return log::error("{}", r.error().message);
+  if (r->role != Role::target) return;
+  bool new_here;
+  {
+    std::lock_guard lock(mutex_);
+    new_here = !std::exchange(told_, true);
+    record_ = *r;
+  }
+  if (r->step == Step::resumed) {
+    if (new_here) context_.events.begin(r->uid, v1::MigrationEvent::RESUMED);
+    return;
+  }
+  if (r->step == Step::abandoned) {
+    if (new_here) context_.events.begin(r->uid, v1::MigrationEvent::ENDED, "the target was abandoned");
+    return destroy_late(30);
+  }
+  Kind kind = v1::MigrationEvent::SAMPLE;
+  std::string error;
+  auto domain = context_.domain(0ms);
+  bool active = false;
+  if (domain.ok())
+    if (auto s = domain->state(); s.ok() && s->active()) {
+      active = true;
+      if (libvirt::state_word(s->state) == "Paused" && libvirt::reason_word(s->state, s->reason) == "User") kind = v1::MigrationEvent::LOADED;
+    }
+  // Events were missed: what stood here and is gone has ended.
+  Kind before = context_.events.standing().kind();
+  if (!active && before == v1::MigrationEvent::LOADED) {
+    kind = v1::MigrationEvent::ENDED;
+    error = "the incoming guest is gone";
+  }
+  if (new_here) context_.events.begin(r->uid, kind, error);
+  else if (kind != v1::MigrationEvent::SAMPLE && before != kind) context_.events.publish(r->uid, kind, error);
+}
+
+}  // namespace nodevirt::virt_launcher::migration
