@@ -1,5 +1,7 @@
 #include "virt-api/admission/defaults.hpp"
 
+#include <set>
+
 #include "api/names.hpp"
 #include "api/vmi.hpp"
 #include "pkg/base/id.hpp"
@@ -53,6 +55,24 @@ void default_network(Json& spec, Json* domain) {
   spec["networks"] = Json::array({{{"name", "default"}, {"pod", Json::object()}}});
 }
 
+/// Volumes that nobody made a disk of get one; the templates of machines stay as people wrote them.
+void default_volume_disks(const Json& spec, Json* domain) {
+  const Json* volumes = find(spec, {"volumes"});
+  auto* devices = object_at(domain, "devices");
+  if (!devices || !volumes || !volumes->is_array()) return;
+  std::set<std::string> known;
+  for (const char* list : {"disks", "filesystems"})
+    if (const Json* members = find(*devices, {list}); members && members->is_array())
+      for (const Json& member : *members) known.insert(string_at(member, {"name"}));
+  auto& disks = (*devices)["disks"];
+  if (disks.is_null()) disks = Json::array();
+  if (!disks.is_array()) return;
+  for (const Json& volume : *volumes)
+    if (auto name = string_at(volume, {"name"}); !name.empty() && known.insert(name).second)
+      disks.push_back({{"name", name}, {"disk", Json::object()}});
+  if (disks.empty()) devices->erase("disks");
+}
+
 AdmissionAnswer patched(const Json& before, const Json& after) {
   auto out = allow();
   out.patch = Json::diff(before, after);
@@ -78,6 +98,7 @@ Json with_vmi_defaults(Json vmi) {
   default_firmware_uuid(domain);
   default_cpu(*spec, domain);
   default_network(*spec, domain);
+  default_volume_disks(*spec, domain);
   auto* metadata = object_at(&vmi, "metadata");
   if (!metadata) return vmi;
   auto& finalizers = (*metadata)["finalizers"];

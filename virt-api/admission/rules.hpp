@@ -35,7 +35,6 @@ void bootloader(const RuleInput& in, Causes& out);
 // rules_volumes.cpp
 void volume_names(const RuleInput& in, Causes& out);
 void volume_sources(const RuleInput& in, Causes& out);
-void volumes_are_used(const RuleInput& in, Causes& out);
 void container_disks(const RuleInput& in, Causes& out);
 void cloud_init(const RuleInput& in, Causes& out);
 void host_disks(const RuleInput& in, Causes& out);

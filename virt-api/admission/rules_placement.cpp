@@ -113,7 +113,7 @@ std::string item(const RuleInput& in, std::string_view list, std::size_t index, 
 const std::vector<Rule>& instance_rules() {
   static const std::vector<Rule> rules = {
       disk_names, disk_buses, disk_options, disk_serials, boot_orders, interfaces, interface_models, mac_addresses, ports,
-      networks, inputs, watchdog, volume_names, volume_sources, volumes_are_used, container_disks, cloud_init, host_disks,
+      networks, inputs, watchdog, volume_names, volume_sources, container_disks, cloud_init, host_disks,
       claims, empty_disks, memory, cpu_resources, cpu_topology, machine, firmware, clock, io_threads, names, strategies,
       grace_period, dns, probes, pci_addresses, dhcp_options, panic_devices, sound_and_video, reboot_policy, bootloader,
   };

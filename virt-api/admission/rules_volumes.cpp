@@ -55,18 +55,6 @@ void volume_sources(const RuleInput& in, Causes& out) {
   }
 }
 
-void volumes_are_used(const RuleInput& in, Causes& out) {
-  for (std::size_t i = 0; i < in.spec.volumes.size(); ++i) {
-    const auto& v = in.spec.volumes[i];
-    const auto& disks = in.spec.domain.devices.disks;
-    bool used = std::any_of(disks.begin(), disks.end(), [&](const auto& d) { return d.name == v.name; });
-    if (!used && !v.name.empty())
-      out.push_back({item(in, "volumes", i, "name"),
-                     fmt::format("no disk is called \"{0}\"; add {{name: {0}, disk: {{bus: virtio}}}} to {1}.domain.devices.disks, or remove the volume",
-                                 v.name, in.path)});
-  }
-}
-
 void container_disks(const RuleInput& in, Causes& out) {
   for (std::size_t i = 0; i < in.spec.volumes.size(); ++i) {
     const auto& v = in.spec.volumes[i];

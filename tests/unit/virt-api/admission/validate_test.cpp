@@ -68,7 +68,6 @@ TEST_CASE("each fault of a VM names its field and its remedy", "[virt-api]") {
       {"dataVolumeTemplates", R"([{"op":"add","path":"/spec/dataVolumeTemplates","value":[{"spec":{}}]}])", "spec.dataVolumeTemplates", "not supported"},
       {"two disks of one name", R"([{"op":"replace","path":")" T R"(domain/devices/disks/1/name","value":"root"}])", t + "domain.devices.disks[1].name", "already"},
       {"a disk without volume", R"([{"op":"replace","path":")" T R"(domain/devices/disks/1/name","value":"other"}])", t + "domain.devices.disks[1].name", "no volume is called \"other\""},
-      {"a volume without disk", R"([{"op":"remove","path":")" T R"(domain/devices/disks/1"}])", t + "volumes[1].name", "no disk is called \"seed\""},
       {"unknown bus", R"([{"op":"replace","path":")" T R"(domain/devices/disks/0/disk/bus","value":"ide"}])", t + "domain.devices.disks[0].disk.bus", "virtio, sata, scsi, usb"},
       {"cdrom on virtio", R"([{"op":"replace","path":")" T R"(domain/devices/disks/1/cdrom/bus","value":"virtio"}])", t + "domain.devices.disks[1].cdrom.bus", "sata"},
       {"lun", R"([{"op":"replace","path":")" T R"(domain/devices/disks/0","value":{"name":"root","lun":{}}}])", "", ""},
@@ -178,7 +177,8 @@ TEST_CASE("what works is let in", "[virt-api]") {
        }) {
     DYNAMIC_SECTION(patch) {
       auto vm = good_vm();
-      for (auto& [path, value] : Json::parse(patch).items()) vm[Json::json_pointer("/spec/template/spec/" + path)] = value;
+      Json wanted = Json::parse(patch);
+      for (auto& [path, value] : wanted.items()) vm[Json::json_pointer("/spec/template/spec/" + path)] = value;
       auto causes = validate_vm(vm);
       INFO(text(causes));
       CHECK(causes.empty());
@@ -254,13 +254,23 @@ TEST_CASE("defaults: what is left open is filled in, what is there stays", "[vir
   CHECK(with_vmi_defaults(full) == full);
   CHECK(validate_vmi(full).empty());
 
+  // A volume without a disk gets one; a template keeps what was written.
+  vmi["spec"]["volumes"] = Json::parse(R"([{"name":"a","emptyDisk":{"capacity":"1Mi"}},{"name":"b","emptyDisk":{"capacity":"1Mi"}}])");
+  vmi["spec"]["domain"]["devices"]["disks"] = Json::parse(R"([{"name":"b","disk":{"bus":"virtio"}}])");
+  CHECK(validate_vmi(vmi).empty());
+  auto disks = with_vmi_defaults(vmi)["spec"]["domain"]["devices"]["disks"];
+  CHECK(disks == Json::parse(R"([{"name":"b","disk":{"bus":"virtio"}},{"name":"a","disk":{}}])"));
+  vm["spec"]["template"]["spec"]["volumes"].push_back({{"name", "alone"}, {"emptyDisk", {{"capacity", "1Mi"}}}});
+  CHECK(with_vm_defaults(vm) == vm);
+  CHECK(validate_vm(vm).empty());
+
   vmi["spec"]["domain"]["devices"]["autoattachPodInterface"] = false;
   CHECK_FALSE(with_vmi_defaults(vmi)["spec"].contains("networks"));
 }
 
 TEST_CASE("defaults never throw on objects of a wrong shape", "[virt-api]") {
   for (const char* text : {"{}", R"({"spec":null})", R"({"spec":[]})", R"({"spec":{"template":3}})", R"({"spec":{"domain":"x"},"metadata":[]})",
-                           R"({"spec":{"domain":{"devices":5,"cpu":[],"machine":1,"firmware":"f"}},"metadata":{"finalizers":"x"}})",
+                           R"({"spec":{"domain":{"devices":{"disks":3}},"volumes":[{"name":"a"},5]}})", R"({"spec":{"domain":{"devices":5,"cpu":[],"machine":1,"firmware":"f"}},"metadata":{"finalizers":"x"}})",
                            R"({"spec":{"template":{"spec":{"domain":{"machine":[]}}}}})"}) {
     DYNAMIC_SECTION(text) {
       auto object = Json::parse(text);
