@@ -61,7 +61,11 @@ Awaitable<void> main_task(Program& p) {
   for (const auto& folder : p.flags.manifests) {
     if (!ready.ok()) break;
     auto loaded = co_await load_manifests(transport, folder);
-    if (!loaded.ok()) log::error("manifests: {}", loaded.error().message);   // the rest is served all the same
+    if (loaded.ok()) continue;
+    // A cluster that has them from before is served all the same; without them nothing here can work.
+    const bool had = co_await manifests_were_loaded(transport, folder);
+    if (had) log::error("manifests: {}", loaded.error().message);
+    else ready = loaded.error().with_context("load the manifests in " + folder.string());
   }
   if (!ready.ok()) {
     log::error("prepare the cluster: {}", ready.error().message);

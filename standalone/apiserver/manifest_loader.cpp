@@ -64,6 +64,8 @@ net::Request request(std::string method, std::string target, std::string type = 
   return r;
 }
 
+constexpr const char* kRecordPath = "/api/v1/namespaces/kube-system/configmaps/nodevirt-manifests";
+
 Error failure(const net::Response& r) { return k8s::error_of_response(r.status, r.body); }
 
 }  // namespace
@@ -93,6 +95,18 @@ Awaitable<Result<bool>> ensure(std::shared_ptr<client::Transport> transport, Jso
   co_return true;
 }
 
+Awaitable<bool> manifests_were_loaded(std::shared_ptr<client::Transport> transport, std::filesystem::path folder) {
+  auto get = request("GET", kRecordPath);
+  auto recorded = co_await transport->send(std::move(get));
+  if (!recorded.ok() || recorded->status != 200) co_return false;
+  auto object = parse_json(recorded->body);
+  const Json* data = object.ok() ? find(*object, {"data"}) : nullptr;
+  if (!data || !data->is_object()) co_return false;
+  for (const auto& [key, value] : data->items())
+    if (key.starts_with(folder.filename().string() + ".")) co_return true;
+  co_return false;
+}
+
 Awaitable<Result<void>> load_manifests(std::shared_ptr<client::Transport> transport, std::filesystem::path folder) {
   std::error_code ec;
   std::vector<std::filesystem::path> files, folders{folder};
@@ -110,8 +124,7 @@ Awaitable<Result<void>> load_manifests(std::shared_ptr<client::Transport> transp
   std::sort(files.begin(), files.end());
 
   // What was loaded when: one ConfigMap with a digest per file, so that an unchanged folder costs nothing.
-  const std::string record_path = "/api/v1/namespaces/kube-system/configmaps/nodevirt-manifests";
-  auto get = request("GET", record_path);
+  auto get = request("GET", kRecordPath);
   auto recorded = co_await transport->send(std::move(get));
   Json known = Json::object();
   bool record_exists = recorded.ok() && recorded->status == 200;

@@ -13,6 +13,8 @@ namespace nodevirt::apiserver {
 /// loaded before and are unchanged (ConfigMap kube-system/nodevirt-manifests) are not even parsed. What fails is logged and
 /// the rest is loaded; the error names the first failure.
 Awaitable<Result<void>> load_manifests(std::shared_ptr<client::Transport> transport, std::filesystem::path folder);
+/// Whether anything of `folder` was loaded at some time before.
+Awaitable<bool> manifests_were_loaded(std::shared_ptr<client::Transport> transport, std::filesystem::path folder);
 /// Creates the object, or updates it by merge patch of what the manifest says. True when it was written.
 Awaitable<Result<bool>> ensure(std::shared_ptr<client::Transport> transport, Json object, bool update);
 

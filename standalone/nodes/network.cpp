@@ -8,6 +8,7 @@
 
 #include "pkg/base/log.hpp"
 #include "pkg/base/process.hpp"
+#include "standalone/nodes/forwarding.hpp"
 
 namespace nodevirt::nodes {
 namespace {
@@ -40,11 +41,7 @@ Result<void> node_sysctls() {
 }
 
 Result<void> host_sysctls(const Topology& t) {
-  auto before = read_file("/proc/sys/net/ipv4/ip_forward", 16);
-  if (before.ok() && !before->empty() && (*before)[0] != '1') {
-    NV_TRY_VOID(write_sysctl("net/ipv4/ip_forward", "1"));
-    log::info("switched net.ipv4.ip_forward on: guests reach out through this machine");
-  }
+  NV_TRY_VOID(hold_forwarding());
   // A NodePort asked for at 127.0.0.1 leaves through the bridge (and is masqueraded there); host_rules keeps
   // the nodes from using the same door inwards.
   return write_sysctl("net/ipv4/conf/" + t.bridge + "/route_localnet", "1");
@@ -152,20 +149,50 @@ Result<void> bring_up(const Topology& t) {
   return {};
 }
 
-Result<void> tear_down(const Topology& t) {
+namespace {
+
+struct Remains {
+  std::vector<std::string> links, namespaces;   ///< the bridge is the last of the links
+};
+
+Result<void> remove_all(const Remains& remains, const std::string& table_name) {
   Result<void> first;
   auto attempt = [&](std::vector<std::string> argv, std::string input = "") {
     auto done = check_output(Command{.argv = std::move(argv), .input = std::move(input)});
     if (!done.ok() && first.ok()) first = done.error();
   };
-  for (const NodeNetwork& n : t.nodes) {
-    if (link_exists(n.host_link)) attempt({"ip", "link", "del", n.host_link});
-    if (std::filesystem::exists("/run/netns/" + n.netns)) attempt({"ip", "netns", "del", n.netns});
-  }
-  if (link_exists(t.bridge)) attempt({"ip", "link", "del", t.bridge});
-  for (const std::string& table : {t.table, t.table + "-services"})
+  for (const std::string& link : remains.links)
+    if (link_exists(link)) attempt({"ip", "link", "del", link});
+  for (const std::string& name : remains.namespaces)
+    if (std::filesystem::exists("/run/netns/" + name)) attempt({"ip", "netns", "del", name});
+  for (const std::string& table : {table_name, table_name + "-services"})
     attempt({"nft", "-f", "-"}, fmt::format("table ip {0} {{}}\ndelete table ip {0}\n", table));
+  if (auto released = release_forwarding(); !released.ok() && first.ok()) first = released.error();
   return first;
+}
+
+}  // namespace
+
+Result<void> tear_down(const Topology& t) {
+  Remains remains;
+  for (const NodeNetwork& n : t.nodes) {
+    remains.links.push_back(n.host_link);
+    remains.namespaces.push_back(n.netns);
+  }
+  remains.links.push_back(t.bridge);
+  return remove_all(remains, t.table);
+}
+
+Result<void> tear_down_remains(const std::string& hash, bool named) {
+  const Topology t = make_topology(hash, named, Ranges{}, 0);
+  Remains remains;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it("/sys/class/net", error), end; !error && it != end; it.increment(error))
+    if (it->path().filename().string().starts_with("nv" + hash + "n")) remains.links.push_back(it->path().filename());
+  for (std::filesystem::directory_iterator it("/run/netns", error), end; !error && it != end; it.increment(error))
+    if (it->path().filename().string().starts_with(named ? "nodevirt-node" : "nodevirt-" + hash + "-")) remains.namespaces.push_back(it->path().filename());
+  remains.links.push_back(t.bridge);
+  return remove_all(remains, t.table);
 }
 
 }  // namespace nodevirt::nodes

@@ -11,6 +11,10 @@ Result<void> bring_up(const Topology& topology);
 /// Removes all of it; what is already gone is no error. Processes that still run in a namespace keep it alive.
 Result<void> tear_down(const Topology& topology);
 
+/// The same for an instance of which nothing but its hash is known (its file is damaged): by the names of what there is.
+/// `named`: it is the one of the default data directory, whose namespaces carry no hash.
+Result<void> tear_down_remains(const std::string& hash, bool named);
+
 /// The namespace of a node, or of the own process.
 Result<Fd> open_netns(const std::string& name);
 Result<Fd> own_netns();

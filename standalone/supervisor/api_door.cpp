@@ -21,18 +21,24 @@ Result<std::unique_ptr<ApiDoor>> ApiDoor::open(const DataDir& data) {
 }
 
 Result<Json> ApiDoor::call(std::function<Awaitable<Result<Json>>(client::Client&)> what) {
-  Result<Json> out = Error{Code::Unknown, "no answer"};
-  auto task = [](std::function<Awaitable<Result<Json>>(client::Client&)> f, client::Client api, Result<Json>* into) -> Awaitable<void> {
-    Awaitable<Result<Json>> pending = f(api);
-    *into = co_await std::move(pending);
+  // What is given up goes on in the background of later calls, so that all it touches is its own.
+  struct Pending {
+    Result<Json> out = Error{Code::Unknown, "no answer"};
+    bool ended = false;
   };
-  bool ended = false;
-  auto on_end = [&ended](std::exception_ptr) { ended = true; };
-  boost::asio::co_spawn(io_, task(std::move(what), client::Client(transport_), &out), on_end);
+  auto pending = std::make_shared<Pending>();
+  auto task = [](std::function<Awaitable<Result<Json>>(client::Client&)> f, client::Client api, std::shared_ptr<Pending> into) -> Awaitable<void> {
+    Awaitable<Result<Json>> answer = f(api);
+    into->out = co_await std::move(answer);
+  };
+  auto on_end = [pending](std::exception_ptr) { pending->ended = true; };
+  boost::asio::co_spawn(io_, task(std::move(what), client::Client(transport_), pending), on_end);
   io_.restart();
-  while (!ended && io_.run_one() > 0) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (!pending->ended && io_.run_one_until(deadline) > 0) {
   }
-  return out;
+  if (!pending->ended) return Error{Code::Unavailable, fmt::format("no answer within {} s", std::chrono::duration_cast<std::chrono::seconds>(patience).count())};
+  return std::move(pending->out);
 }
 
 Result<Json> ApiDoor::list(const k8s::Resource& r, const std::string& label_selector) {

@@ -9,8 +9,9 @@ class ApiDoor {
  public:
   /// With the administrator's kubeconfig. PermissionDenied says how to get at it.
   static Result<std::unique_ptr<ApiDoor>> open(const DataDir& data);
-  /// Runs one call to its end. The client lives as long as the call.
+  /// Runs one call to its end, or gives it up after `patience` (Unavailable). The client lives as long as the call.
   Result<Json> call(std::function<Awaitable<Result<Json>>(client::Client&)> what);
+  std::chrono::milliseconds patience{std::chrono::seconds(30)};
   Result<Json> list(const k8s::Resource& r, const std::string& label_selector = "");
 
  private:

@@ -16,7 +16,7 @@ using Steady = std::chrono::steady_clock;
 
 struct DownOptions {
   std::string data_dir = std::string(kDefaultDataDir);
-  bool keep_guests = false;
+  bool keep_guests = false, force = false;
   int timeout = 180;
 };
 
@@ -82,23 +82,24 @@ Result<void> stop_programs(const DataDir& data, int pid) {
 
 Result<void> bring_down(const DataDir& data, const DownOptions& o, const LinkedPrograms& linked) {
   NV_TRY_VOID(require_root("nodevirt down"));
+  if (o.force && o.keep_guests) return Error{Code::InvalidArgument, "--force and --keep-guests contradict each other"};
   auto instance = load_instance(data);
   if (!instance.ok() && instance.error().code == Code::NotFound)
     return Error{Code::NotFound, fmt::format("nothing was set up in {} yet", data.root.string())};
-  if (!instance.ok()) return instance.error();
+  if (!instance.ok() && !o.force) return instance.error();
   int pid = lock_holder(data);
-  if (pid == 0 && !o.keep_guests && !pods_left(data).empty()) {
+  if (pid == 0 && !o.keep_guests && !o.force && !pods_left(data).empty()) {
     say("     nothing but guests runs: taking them over in order to shut them down");
     if (up({"--data-dir", data.root.string(), "--detach"}, linked) != 0)
-      return Error{Code::FailedPrecondition, "the guests cannot be taken over, and run on"};
+      return Error{Code::FailedPrecondition, "the guests cannot be taken over, and run on (--force switches them off)"};
     pid = lock_holder(data);
   }
   if (pid != 0) {
-    if (!o.keep_guests) {
+    if (!o.keep_guests && !o.force) {
       auto stopped = stop_guests(data, o);
       // Without an API server there is nobody to ask; that only matters when there is somebody to stop.
       if (!stopped.ok() && !pods_left(data).empty())
-        return stopped.error().with_context("stop the guests (--keep-guests leaves them running)");
+        return stopped.error().with_context("stop the guests (--keep-guests leaves them running, --force switches them off)");
     }
     NV_TRY_VOID(stop_programs(data, pid));
   } else {
@@ -108,9 +109,13 @@ Result<void> bring_down(const DataDir& data, const DownOptions& o, const LinkedP
     say("[ok] guests run on; `nodevirt up` takes them over");
     return {};
   }
-  if (auto left = pods_left(data); !left.empty())
+  if (auto left = pods_left(data); !left.empty() && o.force) {
+    if (!kill_pods(data, std::chrono::seconds(10))) return Error{Code::DeadlineExceeded, "some guests do not end, though killed (blocked in the kernel?)"};
+    say(fmt::format("[ok] {} guest{} switched off", left.size(), left.size() == 1 ? "" : "s"));
+  } else if (!left.empty())
     return Error{Code::FailedPrecondition, fmt::format("{} guests still run, so their network stays; say `nodevirt down` again", left.size())};
-  NV_TRY_VOID(nodes::tear_down(instance->whole_topology()));
+  if (instance.ok()) NV_TRY_VOID(nodes::tear_down(instance->whole_topology()));
+  else NV_TRY_VOID(nodes::tear_down_remains(nodes::instance_hash(data.root.string()), data.root == kDefaultDataDir));
   say("[ok] network removed; the state stays in " + data.root.string());
   return {};
 }
@@ -122,6 +127,7 @@ int down(std::vector<std::string> args, const LinkedPrograms& linked) {
   std::vector<Flag> flags{
       string_flag("data-dir", 0, "DIR", "which instance (default /var/lib/nodevirt)", o.data_dir),
       switch_flag("keep-guests", 0, "stop the programs only; guests and their network stay", o.keep_guests),
+      switch_flag("force", 0, "switch the guests off without asking anybody: also with a damaged state, or no API server", o.force),
       int_flag("timeout", 0, "SECONDS", "how long guests may take to shut down before they are switched off (default 180)", o.timeout, 0, 86400)};
   auto rest = parse_flags(args, flags);
   if (!rest.ok() && rest.error().reason == "Help") {

@@ -23,7 +23,7 @@ Result<ListenAddress> parse_listen(const std::string& text) {
 
 Result<Instance> decode_instance(const std::string& text, const std::string& path) {
   auto damaged = [&](std::string_view what) {
-    return Error{Code::FailedPrecondition, fmt::format("{} is damaged ({}); restore it from a copy", path, what)};
+    return Error{Code::FailedPrecondition, fmt::format("{} is damaged ({}); restore it from a copy, or give everything up with `nodevirt reset`", path, what)};
   };
   auto parsed = parse_json(text);
   if (!parsed.ok()) return damaged(parsed.error().message);

@@ -1,6 +1,8 @@
 #include "standalone/supervisor/pods_left.hpp"
 
+#include <csignal>
 #include <set>
+#include <thread>
 
 #include "pkg/base/file.hpp"
 
@@ -26,16 +28,24 @@ std::string unescape(const std::string& text) {
 
 }  // namespace
 
-std::vector<std::string> pods_left(const DataDir& data, const std::string& only_node) {
+namespace {
+
+struct Left {
+  std::set<std::string> uids;
+  std::vector<int> processes;
+};
+
+Left look(const DataDir& data, const std::string& only_node) {
   // A pod's processes have something from its folder mounted, whatever runs in it.
-  std::set<std::string> wanted, found;
+  Left out;
+  std::set<std::string> wanted;
   std::error_code error;
   for (const auto& node : fs::directory_iterator(data.root / "nodes", error)) {
     std::error_code ignored;
     if (!only_node.empty() && node.path().filename() != only_node) continue;
     for (const auto& pod : fs::directory_iterator(node.path() / "pods", ignored)) wanted.insert(pod.path().filename());
   }
-  if (wanted.empty()) return {};
+  if (wanted.empty()) return out;
   const fs::path own = fs::read_symlink("/proc/self/ns/mnt", error);
   for (const auto& process : fs::directory_iterator("/proc", error)) {
     if (!all_digits(process.path().filename())) continue;
@@ -43,10 +53,30 @@ std::vector<std::string> pods_left(const DataDir& data, const std::string& only_
     if (fs::read_symlink(process.path() / "ns/mnt", ignored) == own || ignored) continue;
     auto info = read_file(process.path() / "mountinfo", 4 << 20);
     if (!info.ok()) continue;
+    bool ours = false;
     for (const std::string& uid : wanted)
-      if (info->find("/pods/" + uid + "/") != std::string::npos) found.insert(uid);
+      if (info->find("/pods/" + uid + "/") != std::string::npos) out.uids.insert(uid), ours = true;
+    if (ours) out.processes.push_back(std::atoi(process.path().filename().c_str()));
   }
-  return {found.begin(), found.end()};
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> pods_left(const DataDir& data, const std::string& only_node) {
+  const Left left = look(data, only_node);
+  return {left.uids.begin(), left.uids.end()};
+}
+
+bool kill_pods(const DataDir& data, std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    const Left left = look(data, "");
+    if (left.uids.empty()) return true;
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    for (int pid : left.processes) kill(pid, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 std::vector<std::string> mounts_under(const std::string& mountinfo, const std::string& root) {

@@ -20,6 +20,16 @@ Result<void> require_root(std::string_view doing);
 Result<void> require_commands();
 /// The two users; made with useradd when they are missing.
 Result<Users> ensure_users();
+/// The API server runs without rights: FailedPrecondition names the file or folder that it could not read, and whose
+/// permissions are in the way.
+Result<void> check_control_plane_access(const Installation& installation, const DataDir& data, const Users& users);
+/// The first of `paths` that `user` cannot read (with_contents: nor the files in it), as "PATH: why"; empty when it
+/// reads them all. Forks; for a process of one thread.
+Result<std::string> unreadable_by(const pki::Owner& user, const std::vector<std::filesystem::path>& paths, bool with_contents);
+/// ResourceExhausted when a new instance would not fit onto the disk of `folder` (which exists).
+Result<void> check_room(const std::filesystem::path& folder);
+/// "; no space is left on the disk that holds FOLDER" when that is so: nobody could write down why it failed.
+std::string room_note(const std::filesystem::path& folder);
 /// Things that are no errors, one line each: no /dev/kvm, for instance.
 std::vector<std::string> notes();
 

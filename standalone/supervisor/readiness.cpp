@@ -1,11 +1,17 @@
 #include "standalone/supervisor/readiness.hpp"
 
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include "api/names.hpp"
 
 namespace nodevirt::supervisor {
 namespace {
 
 constexpr auto kInterval = std::chrono::milliseconds(15);
+constexpr auto kDoubtEvery = std::chrono::milliseconds(100);
 
 Awaitable<bool> serves(std::shared_ptr<net::HttpClient> http) {
   net::Request request;
@@ -52,22 +58,57 @@ Awaitable<bool> node_ready(client::Client api, std::string name, bool for_guests
 
 }  // namespace
 
-Awaitable<Result<void>> wait_until_ready(Clock& clock, ReadinessOptions o) {
-  const Clock::Time deadline = clock.now() + o.patience;
+namespace {
+
+/// Shared by the two coroutines: a question may hang (a dead server's socket still takes connections), and whoever
+/// waits must hear of it all the same.
+struct Wait {
+  Wait(Executor executor, ReadinessOptions options) : o(std::move(options)), wake(executor) {}
+  ReadinessOptions o;
+  boost::asio::steady_timer wake;
+  std::optional<Result<void>> result;
+  bool given_up = false;
+};
+
+Awaitable<Result<void>> reach_all(Clock& clock, std::shared_ptr<Wait> w) {
+  const Clock::Time deadline = clock.now() + w->o.patience;
   StopSource never;
-  for (const Milestone& m : o.milestones) {
-    for (int round = 0;; ++round) {
+  for (const Milestone& m : w->o.milestones) {
+    for (;;) {
       Awaitable<bool> question = m.ask();
       if (co_await std::move(question)) break;
-      if (round % 20 == 19 && o.hopeless)
-        if (std::string why = o.hopeless(); !why.empty()) co_return Error{Code::Aborted, m.program, why};
+      if (w->given_up) co_return Error{Code::Cancelled, m.program, "given up"};
       if (clock.now() >= deadline) co_return Error{Code::DeadlineExceeded, m.program, fmt::format("{} is not ready", m.line)};
       co_await clock.sleep(kInterval, never.get_token());
     }
-    double seconds = std::chrono::duration<double>(clock.now() - o.began).count();
-    o.print(fmt::format("[ok] {} ({:.2f} s)", m.line, seconds));
+    if (w->given_up) co_return Error{Code::Cancelled, m.program, "given up"};
+    double seconds = std::chrono::duration<double>(clock.now() - w->o.began).count();
+    w->o.print(fmt::format("[ok] {} ({:.2f} s)", m.line, seconds));
   }
   co_return Result<void>{};
+}
+
+Awaitable<void> reach_and_tell(Clock& clock, std::shared_ptr<Wait> w) {
+  w->result = co_await reach_all(clock, w);
+  w->wake.cancel();
+}
+
+}  // namespace
+
+Awaitable<Result<void>> wait_until_ready(Clock& clock, ReadinessOptions o) {
+  auto executor = co_await boost::asio::this_coro::executor;
+  auto w = std::make_shared<Wait>(executor, std::move(o));
+  spawn(executor, reach_and_tell(clock, w), "readiness");
+  while (!w->result) {
+    w->wake.expires_after(kDoubtEvery);
+    co_await w->wake.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+    if (w->result || !w->o.hopeless) continue;
+    if (std::string why = w->o.hopeless(); !why.empty()) {
+      w->given_up = true;
+      co_return Error{Code::Aborted, why};
+    }
+  }
+  co_return *w->result;
 }
 
 std::vector<Milestone> milestones_of(const std::vector<Program>& programs, client::Client api, Executor executor,

@@ -22,11 +22,12 @@ struct ReadinessOptions {
   Clock::Time began;
   std::chrono::milliseconds patience{60000};
   std::function<void(const std::string&)> print;
-  /// Checked now and then: the reason why waiting is of no use, or empty.
+  /// Checked ten times a second, also while a question is unanswered: the reason why waiting is of no use, or empty.
   std::function<std::string()> hopeless;
 };
 
-/// In order. True when all are reached; else the first that is not is the Error (DeadlineExceeded, Aborted).
+/// In order. DeadlineExceeded names the first that is not reached in time (its program is the reason); Aborted says
+/// what `hopeless` said. After that a question may still hang: stop the io_context rather than wait for it.
 Awaitable<Result<void>> wait_until_ready(Clock& clock, ReadinessOptions options);
 
 /// The milestones of an instance: API server, virt-api, virt-controller, nodes, virt-handlers, as far as they are

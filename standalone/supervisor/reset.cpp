@@ -82,9 +82,10 @@ int reset(std::vector<std::string> args) {
     std::cout << "nothing was removed\n";
     return 1;
   }
-  if (instance.ok())
-    if (auto gone = nodes::tear_down(instance->whole_topology()); !gone.ok()) return complain(gone.error());
-  if (auto removed = remove_state(data, run_dir_of(instance.ok() ? instance->hash : nodes::instance_hash(data.root.string())), keep_images);
+  const std::string hash = instance.ok() ? instance->hash : nodes::instance_hash(data.root.string());
+  auto gone = instance.ok() ? nodes::tear_down(instance->whole_topology()) : nodes::tear_down_remains(hash, data.root == kDefaultDataDir);
+  if (!gone.ok()) return complain(gone.error());
+  if (auto removed = remove_state(data, run_dir_of(hash), keep_images);
       !removed.ok()) return complain(removed.error());
   std::cout << "[ok] removed the state in " << data.root.string() << "\n";
   return 0;

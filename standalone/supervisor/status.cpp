@@ -4,6 +4,7 @@
 #include "standalone/supervisor/api_door.hpp"
 #include "standalone/supervisor/control.hpp"
 #include "standalone/supervisor/flags.hpp"
+#include "standalone/supervisor/pods_left.hpp"
 #include "standalone/supervisor/status_text.hpp"
 #include "standalone/supervisor/up.hpp"
 
@@ -43,7 +44,10 @@ Json nodes_of(const Json& list) {
 Result<Json> collect(const DataDir& data) {
   NV_TRY(Instance instance, load_instance(data));
   Json out{{"dataDir", data.root.string()}, {"kubeconfig", data.kubeconfig().string()}, {"listen", instance.listen}, {"running", false}};
-  if (lock_holder(data) == 0) return out;
+  if (lock_holder(data) == 0) {
+    out["guestsLeft"] = pods_left(data).size();
+    return out;
+  }
   NV_TRY(Json supervisor, ask_control(data, "status"));
   out["running"] = true;
   std::int64_t total = memory_of(int_at(supervisor, {"pid"}));
@@ -57,6 +61,7 @@ Result<Json> collect(const DataDir& data) {
   out["memoryBytes"] = total;
   out["supervisor"] = supervisor;
   auto api = ApiDoor::open(data);
+  if (api.ok()) (*api)->patience = std::chrono::seconds(3);
   auto listed = api.ok() ? (*api)->list(k8s::resources::kNodes) : Result<Json>(api.error());
   if (!listed.ok()) {
     out["apiError"] = listed.error().message;

@@ -14,8 +14,12 @@ std::string short_duration(double seconds) {
 std::string mebibytes(std::int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
 
 std::string status_text(const Json& status) {
-  if (!bool_at(status, {"running"}))
-    return fmt::format("not running; the state is in {} (`nodevirt up` starts it)\n", string_at(status, {"dataDir"}));
+  if (!bool_at(status, {"running"})) {
+    const auto left = int_at(status, {"guestsLeft"});
+    const std::string where = string_at(status, {"dataDir"});
+    if (left > 0) return fmt::format("not running, but {} guest{} running; the state is in {} (`nodevirt up` takes over)\n", left, left == 1 ? " is left" : "s are left", where);
+    return fmt::format("not running; the state is in {} (`nodevirt up` starts it)\n", where);
+  }
   const Json* supervisor = find(status, {"supervisor"});
   const Json empty = Json::object();
   const Json& s = supervisor ? *supervisor : empty;

@@ -34,6 +34,8 @@ struct Prepared {
   std::vector<Fd> held;          ///< listeners and namespaces, named by number in the context
   Fd lock, control, self;
   std::uint16_t virt_controller_port = 0;
+  bool fresh = false;            ///< there was no instance in the data directory
+  bool networked = false;        ///< the network is (partly) made
   std::string server_url, ca_pem;
   Clock::Time began;
 };
@@ -61,8 +63,9 @@ Result<void> check_folder(const DataDir& data) {
   if (fs::exists(data.root) && !fs::is_directory(data.root)) return Error{Code::InvalidArgument, data.root.string() + " is no folder"};
   for (const auto& entry : fs::directory_iterator(data.root, error)) {
     const std::string name = entry.path().filename();
-    // What an `up` that was interrupted before it wrote instance.json may have left, and images imported before it.
-    for (const char* ours : {"run", "log", "pki", "images", "lost+found"})
+    // What an `up` that was interrupted before it wrote instance.json may have left, and images imported before it; how registries are
+    // reached is the user's, and outlives a reset.
+    for (const char* ours : {"run", "log", "pki", "images", "registries", "lost+found"})
       if (name == ours) goto next;
     if (name.starts_with("instance.json")) goto next;
     return Error{Code::FailedPrecondition, fmt::format("{} is not empty and holds no state of nodevirt (there is {}); name another folder with "
@@ -188,15 +191,19 @@ Result<void> prepare(Prepared& p, const UpOptions& o, const LinkedPrograms& link
   NV_TRY(Instance instance, settle(o, data));
   NV_TRY_VOID(open_host_listeners(p, instance));
   NV_TRY(Users users, ensure_users());
+  NV_TRY_VOID(check_control_plane_access(p.context.installation, data, users));
+  p.fresh = !fs::exists(data.instance());
+  if (p.fresh) NV_TRY_VOID(check_room(data.root));
   NV_TRY_VOID(make_folders(data, users));
   NV_TRY_VOID(save_instance(data, instance));
   const nodes::Topology t = instance.topology();
   NV_TRY_VOID(ensure_pki(p, instance, t, users));
+  p.context.instance = instance;
+  p.networked = true;
   NV_TRY_VOID(nodes::bring_up(t));
   for (const auto& n : t.nodes) NV_TRY_VOID(make_dirs(data.node(n.name), 0755));
   NV_TRY(ListenAddress at, parse_listen(instance.listen));
   NV_TRY_VOID(open_node_doors(p, t, at.port));
-  p.context.instance = instance;
   p.context.users = users;
   p.context.launcher_image = o.launcher_image.empty() ? "nodevirt.io/nodevirt/virt-launcher:latest" : o.launcher_image;
   p.programs = programs_of(p.context, linked);
@@ -206,11 +213,34 @@ Result<void> prepare(Prepared& p, const UpOptions& o, const LinkedPrograms& link
   return {};
 }
 
-/// After a failure before anything of worth was made: the folder goes as it came.
+/// Without guests the network is of no use to anybody.
+void remove_idle_network(const DataDir& data, const Instance& instance) {
+  if (!pods_left(data).empty()) return;
+  if (auto gone = nodes::tear_down(instance.whole_topology()); !gone.ok()) log::warning("{}", gone.error().message);
+}
+
+/// After a failure: what was not there before goes again.
 void clear_traces(Prepared& p) {
   const DataDir& data = p.context.data;
-  if (!p.lock || fs::exists(data.instance())) return;
+  if (!p.lock) return;
+  if (p.networked) {
+    p.held.clear();
+    remove_idle_network(data, p.context.instance);
+  }
+  if (fs::exists(data.instance()) && !p.fresh) return;
   std::error_code ignored;
+  if (p.fresh) {
+    // A kubeconfig that is not of this authority is somebody's.
+    const std::string ca = read_file(data.pki() / "ca.crt", 64 << 10).value_or("");
+    const std::string mine = read_file(data.kubeconfig(), 1 << 20).value_or("");
+    if (!ca.empty() && check_kubeconfig("", mine, ca).ok()) fs::remove(data.kubeconfig(), ignored);
+    fs::remove_all(data.pki(), ignored);
+    fs::remove_all(data.root / "apiserver", ignored);
+    for (const auto& node : fs::directory_iterator(data.root / "nodes", ignored)) fs::remove(node.path(), ignored);
+    for (const char* folder : {"nodes", "volumes", "images", "log"}) fs::remove(data.root / folder, ignored);   // when empty
+    fs::remove(data.instance(), ignored);
+  }
+  fs::remove(data.control(), ignored);
   fs::remove(data.lock(), ignored);
   fs::remove(data.run(), ignored);
   fs::remove(data.root, ignored);   // only when empty
@@ -227,16 +257,18 @@ bool runs_as_asked(const Prepared& p, const UpOptions& o) {
   return true;
 }
 
-/// Why waiting is of no use: the supervisor is gone, or a program ends again and again.
+/// Why waiting is of no use: the supervisor is gone, or a program ends again and again. One that ends by itself has
+/// said why, and says the same the next time; one that was killed may have met an accident.
 std::string hopeless(const DataDir& data) {
   auto answer = ask_control(data, "status", std::chrono::seconds(2));
   if (!answer.ok()) return lock_holder(data) == 0 ? "the supervisor ended" : "";
   const Json* programs = find(*answer, {"programs"});
   if (!programs || !programs->is_array()) return "";
   for (const Json& p : *programs) {
-    if (int_at(p, {"restarts"}) < 4) continue;
     const std::string name = string_at(p, {"name"});
-    return fmt::format("{} does not stay up ({}); the end of {}:\n{}", name, string_at(p, {"lastEnd"}), data.log_of(name).string(),
+    const std::string end = string_at(p, {"lastEnd"});
+    if (int_at(p, {"restarts"}) < (end.starts_with("exit code") && end != "exit code 0" ? 2 : 4)) continue;
+    return fmt::format("{} does not stay up ({}){}; the end of {}:\n{}", name, end, room_note(data.root), data.log_of(name).string(),
                        last_lines(data.log_of(name), 5));
   }
   return "";
@@ -267,7 +299,8 @@ int report(Prepared& p, const UpOptions& o) {
   const DataDir data = p.context.data;
   r.hopeless = [data] { return hopeless(data); };
   int code = 1;
-  auto task = [](ReadinessOptions options, DataDir where_data, client::Client api, Instance instance, int* out) -> Awaitable<void> {
+  auto task = [](ReadinessOptions options, DataDir where_data, client::Client api, Instance instance, int* out,
+                 boost::asio::io_context* context) -> Awaitable<void> {
     auto done = co_await wait_until_ready(system_clock(), std::move(options));
     if (done.ok()) {
       *out = 0;
@@ -276,10 +309,11 @@ int report(Prepared& p, const UpOptions& o) {
     }
     Error e = done.error();
     if (e.code == Code::DeadlineExceeded)
-      e.message += fmt::format("; the end of {}:\n{}", where_data.log_of(e.reason).string(), last_lines(where_data.log_of(e.reason), 5));
+      e.message += fmt::format("{}; the end of {}:\n{}", room_note(where_data.root), where_data.log_of(e.reason).string(), last_lines(where_data.log_of(e.reason), 5));
     complain(e);
+    context->stop();   // a question may still hang
   };
-  boost::asio::co_spawn(io, task(std::move(r), data, client::Client(*transport), p.context.instance, &code), boost::asio::detached);
+  boost::asio::co_spawn(io, task(std::move(r), data, client::Client(*transport), p.context.instance, &code, &io), boost::asio::detached);
   io.run();
   if (code != 0) return code;
   double seconds = std::chrono::duration<double>(system_clock().now() - p.began).count();
@@ -298,7 +332,13 @@ int keep_running(Prepared& p, int watched_child) {
   s.watched_child = watched_child;
   s.server_url = p.server_url;
   s.in_terminal = watched_child > 0;
-  return supervise(std::move(s));
+  const int code = supervise(std::move(s));
+  // It never came up: what was made for it goes. (Ended by a signal or by `down`, the code is 0.)
+  if (code != 0) {
+    p.held.clear();
+    remove_idle_network(p.context.data, p.context.instance);
+  }
+  return code;
 }
 
 int run_in_front(Prepared& p, const UpOptions& o) {
@@ -333,6 +373,7 @@ int run_behind(Prepared& p, const UpOptions& o) {
   if (code == 0) return 0;
   kill(child, SIGTERM);   // nothing half-made
   waitpid(child, nullptr, 0);
+  remove_idle_network(p.context.data, p.context.instance);
   return code;
 }
 

@@ -53,8 +53,10 @@ def wait(what, condition, timeout=60):
 
 
 class Cluster:
-    def __init__(self, nodes=1, env=None):
-        self.data = tempfile.mkdtemp(prefix="nv-e2e-", dir="/var/tmp")
+    def __init__(self, nodes=1, env=None, data=None, prefix=()):
+        """`data`: another folder than one made here; `prefix`: words before every `nodevirt`."""
+        self.data = data or tempfile.mkdtemp(prefix="nv-e2e-", dir="/var/tmp")
+        self.prefix = list(prefix)
         self.port = free_port()
         self.nodes = nodes
         self.env = dict(os.environ, KUBECONFIG=self.kubeconfig, NODEVIRT_SHARE_DIR=os.path.join(BUILD, "share"))
@@ -71,11 +73,13 @@ class Cluster:
 
     def nodevirt(self, *args, **kw):
         kw.setdefault("env", self.env)
-        return run([program("nodevirt"), *args, "--data-dir", self.data], **kw)
+        return run([*self.prefix, program("nodevirt"), *args, "--data-dir", self.data], **kw)
 
     def up(self, env=None):
-        return self.nodevirt("up", "--detach", "--nodes", str(self.nodes), "--listen", f"127.0.0.1:{self.port}",
+        done = self.nodevirt("up", "--detach", "--nodes", str(self.nodes), "--listen", f"127.0.0.1:{self.port}",
                              env=dict(self.env, **(env or {})))
+        self.said = done.stdout
+        return done
 
     def close(self):
         if os.environ.get("NODEVIRT_KEEP"):

@@ -19,7 +19,9 @@ Error sqlite_error(sqlite3* db, std::string_view doing) {
   if (rc == SQLITE_FULL) code = Code::ResourceExhausted;
   if (rc == SQLITE_CANTOPEN || rc == SQLITE_READONLY || rc == SQLITE_PERM) code = Code::PermissionDenied;
   if (rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT) code = Code::DataLoss;
-  return {code, "", fmt::format("{}: {}", doing, db ? sqlite3_errmsg(db) : "out of memory")};
+  const char* remedy = code == Code::DataLoss ? " (restore it from a copy; `nodevirt down --force` and `nodevirt reset` give everything up)"
+                       : code == Code::ResourceExhausted ? " (no space left on its disk)" : "";
+  return {code, "", fmt::format("{}: {}{}", doing, db ? sqlite3_errmsg(db) : "out of memory", remedy)};
 }
 
 Result<sqlite3_stmt*> prepare(sqlite3* db, const char* sql) {
@@ -98,7 +100,8 @@ Result<void> Database::upgrade() {
   sqlite3_finalize(version);
   if (rc != SQLITE_ROW) return sqlite_error(writer_, "read the schema version");
   if (found > kSchemaVersion)
-    return Error(Code::FailedPrecondition, fmt::format("its schema version {} is newer than this program's {}", found, kSchemaVersion));
+    return Error(Code::FailedPrecondition, fmt::format("it was written by a later version of nodevirt (schema {}, this one knows up to {}): install "
+                                                       "that version or a later one", found, kSchemaVersion));
   for (int v = found; v < kSchemaVersion; ++v) {
     auto sql = fmt::format("BEGIN IMMEDIATE; {} PRAGMA user_version={}; COMMIT", kSteps[v], v + 1);
     if (auto r = exec(writer_, sql.c_str()); !r.ok()) { (void)exec(writer_, "ROLLBACK"); return r; }
