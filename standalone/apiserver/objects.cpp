@@ -176,8 +176,8 @@ Awaitable<Result<Written>> Objects::finish(WriteContext& c, Json object, const J
   if (!remove) {
     auto last = info.strategy->before_commit(context, stored, current_stored);
     if (!last.ok()) co_return Error(last.error());
-    if (!head && info.namespaced) {
-      auto fits = check_quotas(*s_.store, info, stored);
+    if (info.namespaced) {
+      auto fits = check_quotas(*s_.store, info, stored, current_stored);
       if (!fits.ok()) co_return Error(fits.error());
     }
   }

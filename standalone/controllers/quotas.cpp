@@ -27,8 +27,9 @@ Awaitable<Result<void>> QuotaStatus::reconcile(std::string key) {
   auto ns = key.substr(0, slash), name = key.substr(slash + 1);
   auto& s = s_;
   std::function<Result<bool>(Json&)> change = [&s, ns](Json& o) -> Result<bool> {
-    Json hard = o.value("spec", Json::object()).value("hard", Json::object());
-    Json used = apiserver::quota_usage(*s.store, ns, hard);
+    const Json spec = o.value("spec", Json::object());
+    Json hard = spec.value("hard", Json::object());
+    Json used = apiserver::quota_usage(*s.store, ns, spec);
     Json status{{"hard", hard}, {"used", used}};
     if (o.contains("status") && o["status"] == status) return false;
     o["status"] = std::move(status);

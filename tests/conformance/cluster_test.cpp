@@ -160,6 +160,46 @@ TEST_CASE("a quota is a limit") {
   CHECK(c.until([&] { return string_at(c.get(quotas + "/q").body, {"status", "used", "pods"}) == "1"; }));
 }
 
+TEST_CASE("a quota of what pods take and claims hold") {
+  Cluster c;
+  const std::string quotas = "/api/v1/namespaces/default/resourcequotas", claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+  REQUIRE(c.post(quotas, {{"apiVersion", "v1"}, {"kind", "ResourceQuota"}, {"metadata", {{"name", "q"}}},
+                          {"spec", {{"hard", {{"requests.cpu", "1"}, {"requests.memory", "100Mi"}, {"requests.storage", "3Gi"}, {"persistentvolumeclaims", "2"},
+                                              {"count/configmaps", "2"}}}}}}).status == 201);
+  auto sized = [](const std::string& name, const std::string& cpu, const std::string& memory) {
+    Json p = pod(name);
+    p["spec"]["containers"][0]["resources"]["requests"] = Json{{"cpu", cpu}, {"memory", memory}};
+    return p;
+  };
+  auto unsaid = c.post(kPods, pod("a"));
+  CHECK(unsaid.status == 403);
+  CHECK(unsaid.message().find("failed quota: q: must specify requests.cpu for: ") != std::string::npos);
+  REQUIRE(c.post(kPods, sized("a", "600m", "60Mi")).status == 201);
+  auto more = c.post(kPods, sized("b", "600m", "60Mi"));
+  CHECK(more.status == 403);
+  CHECK(more.message().find("exceeded quota: q, requested: requests.cpu=600m,requests.memory=60Mi, used: requests.cpu=600m,requests.memory=60Mi, "
+                            "limited: requests.cpu=1,requests.memory=100Mi") != std::string::npos);
+  REQUIRE(c.post(kPods, sized("b", "400m", "40Mi")).status == 201);
+  CHECK(c.until([&] {
+    auto used = c.get(quotas + "/q").body["status"]["used"];
+    return string_at(used, {"requests.cpu"}) == "1" && string_at(used, {"requests.memory"}) == "100Mi";
+  }));
+
+  auto claim = [](const std::string& name, const std::string& size) {
+    return Json{{"apiVersion", "v1"}, {"kind", "PersistentVolumeClaim"}, {"metadata", {{"name", name}}},
+                {"spec", {{"accessModes", Json::array({"ReadWriteOnce"})}, {"resources", {{"requests", {{"storage", size}}}}}}}};
+  };
+  REQUIRE(c.post(claims, claim("one", "1Gi")).status == 201);
+  auto large = c.post(claims, claim("two", "3Gi"));
+  CHECK(large.status == 403);
+  CHECK(large.message().find("requested: requests.storage=3Gi, used: requests.storage=1Gi, limited: requests.storage=3Gi") != std::string::npos);
+  REQUIRE(c.post(claims, claim("two", "1Gi")).status == 201);
+  CHECK(c.post(claims, claim("three", "1Mi")).message().find("persistentvolumeclaims=2") != std::string::npos);
+  // Freed is free.
+  REQUIRE(c.call("DELETE", kPods + "/a?gracePeriodSeconds=0", nullptr).status == 200);
+  CHECK(c.until([&] { return c.post(kPods, sized("c", "600m", "60Mi")).status == 201; }));
+}
+
 TEST_CASE("access is what roles and bindings give") {
   Cluster c;
   Ask alice{.user = "alice"};

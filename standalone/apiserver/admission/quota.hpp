@@ -1,4 +1,4 @@
-// ResourceQuotas: what a namespace uses, and whether one more object fits.
+// ResourceQuotas: what a namespace uses, and whether one more object, or a larger one, fits.
 #pragma once
 #include <string>
 
@@ -9,12 +9,15 @@ namespace nodevirt::apiserver {
 
 class Store;
 
-/// For each key of `hard` that is understood, the quantity in use: pods, services, secrets, configmaps,
-/// persistentvolumeclaims, resourcequotas, services.nodeports, count/RESOURCE.GROUP, requests.* and limits.*
-/// (cpu and memory alone mean requests) of pods that have not ended, requests.storage of claims.
-Json quota_usage(const Store& store, const std::string& ns, const Json& hard);
-/// Forbidden when creating `object` would exceed a quota of its namespace; counts accepted writes, so that
-/// two creates at once cannot both take the last place.
-Result<void> check_quotas(const Store& store, const ResourceInfo& info, const Json& object);
+/// For each key of the quota's `hard` the quantity in use by the objects that its scopes select: pods, services,
+/// secrets, configmaps, persistentvolumeclaims, resourcequotas, services.nodeports, services.loadbalancers,
+/// count/RESOURCE.GROUP; requests.* and limits.* (cpu, memory and ephemeral-storage alone mean requests) of pods that
+/// have not ended; requests.storage of claims, and both of one class (CLASS.storageclass.storage.k8s.io/...).
+Json quota_usage(const Store& store, const std::string& ns, const Json& spec);
+
+/// Forbidden when writing `object` (over `old`, or anew) would exceed a quota of its namespace, or when a quota of
+/// compute resources applies to a pod that does not say how much it takes. Counts accepted writes, so that two at once
+/// cannot both take the last place. What is already beyond a quota may shrink and change otherwise.
+Result<void> check_quotas(const Store& store, const ResourceInfo& info, const Json& object, const Json* old);
 
 }  // namespace nodevirt::apiserver
