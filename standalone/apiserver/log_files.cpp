@@ -32,6 +32,13 @@ LogLine parse_log_line(std::string_view line) {
         return {std::string(line.substr(0, s1)), std::string(tail.substr(std::min(s2 + 1, tail.size())))};
       }
   }
+  // Plain output: our programs and libvirt begin their lines with the time, the latter with a blank in it.
+  if (line.size() >= 20 && line[4] == '-' && (line[10] == 'T' || line[10] == ' ')) {
+    std::string time(line.substr(0, std::min<std::size_t>(line.find_first_of(line[10] == 'T' ? " " : ":", 20), 40)));
+    time[10] = 'T';
+    if (time.ends_with("+0000")) time.replace(time.size() - 5, 5, "Z");
+    if (parse_time(time).ok()) return {time, std::string(line)};
+  }
   return {"", std::string(line)};
 }
 
@@ -43,6 +50,7 @@ struct Reader {
   LogRequest q;
   Fd fd;
   std::string rest;            // of a line that is not complete yet
+  std::string time;            // of the last line that had one: those after it without are as old
   std::int64_t sent = 0;
 
   /// What the client gets for a chunk of the file; `last` also takes an unfinished line.
@@ -58,10 +66,11 @@ struct Reader {
       }
       auto line = parse_log_line(std::string_view(rest).substr(at, end - at));
       at = end + 1;
-      if (q.since_unix_seconds && !line.time.empty())
-        if (auto t = parse_time(line.time); t.ok() &&
+      if (!line.time.empty()) time = std::move(line.time);
+      if (q.since_unix_seconds && !time.empty())
+        if (auto t = parse_time(time); t.ok() &&
             std::chrono::duration_cast<std::chrono::seconds>(t->time_since_epoch()).count() < q.since_unix_seconds) continue;
-      if (q.timestamps && !line.time.empty()) out += line.time + " ";
+      if (q.timestamps && !time.empty()) out += time + " ";
       out += line.text;
       out += '\n';
     }
@@ -92,6 +101,16 @@ off_t tail_offset(int fd, off_t size, std::int64_t lines) {
   return 0;
 }
 
+/// The log was cut at its front (the pod runner does that to large ones): where what follows `seen` begins now.
+off_t find_again(int fd, off_t size, const std::string& seen) {
+  std::string text(std::size_t(std::min<off_t>(size, 32 << 20)), '\0');
+  const off_t from = size - off_t(text.size());
+  auto n = ::pread(fd, text.data(), text.size(), from);
+  text.resize(n > 0 ? std::size_t(n) : 0);
+  auto at = seen.empty() ? std::string::npos : text.rfind(seen);
+  return at == std::string::npos ? 0 : from + off_t(at + seen.size());
+}
+
 struct Follow {
   static Awaitable<Result<void>> run(std::filesystem::path root, LogRequest q, LogWriter write, StopToken stop) {
     if (!safe(q.node) || !safe(q.pod_uid) || !safe(q.container)) co_return bad_request("the pod has no log");
@@ -110,25 +129,33 @@ struct Follow {
     auto executor = co_await asio::this_coro::executor;
     asio::steady_timer timer(executor);
     std::stop_callback on_stop(stop, [&timer] { timer.cancel(); });
-    std::string block(64 << 10, '\0');
+    std::string block(64 << 10, '\0'), seen;
     std::string hello;
     bool going = co_await write(hello);
     while (going && !stop.stop_requested()) {
+      // Looked at before the last read: what was written until then is shown.
+      const bool ended = !q.follow || ::access((folder / "exit.json").c_str(), F_OK) == 0;
       auto n = ::pread(r.fd.get(), block.data(), block.size(), at);
       if (n < 0) break;
       at += n;
-      auto piece = r.take(std::string_view(block.data(), std::size_t(n)), n == 0 && !q.follow);
+      seen.append(block.data(), std::size_t(n));
+      if (seen.size() > 1024) seen.erase(0, seen.size() - 1024);
+      auto piece = r.take(std::string_view(block.data(), std::size_t(n)), n == 0 && ended);
       bool limited = q.limit_bytes >= 0 && r.sent + std::int64_t(piece.size()) >= q.limit_bytes;
       if (limited) piece.resize(std::size_t(std::max<std::int64_t>(0, q.limit_bytes - r.sent)));
       r.sent += std::int64_t(piece.size());
       if (!piece.empty()) going = co_await write(std::move(piece));
       if (limited) break;
       if (n > 0) continue;
-      if (!q.follow) break;
-      // The pod's folder goes when the pod does; a rotated log starts again from its beginning.
+      if (ended) break;
+      // The pod's folder goes when the pod does.
       struct stat now{};
       if (::stat(path.c_str(), &now) != 0) break;
-      if (now.st_ino != st.st_ino || now.st_size < at) {
+      if (now.st_ino == st.st_ino && now.st_size < at) {
+        at = find_again(r.fd.get(), now.st_size, seen);
+        continue;
+      }
+      if (now.st_ino != st.st_ino) {
         r.fd.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
         if (!r.fd) break;
         st = now;

@@ -238,7 +238,14 @@ Result<void> remove_pod(const Options& options, const PodPaths& paths, const std
 void trim_log(const fs::path& log) {
   constexpr std::uint64_t kMost = 16u << 20;
   std::error_code ec;
-  if (fs::file_size(log, ec) <= kMost || ec) return;
+  const auto size = fs::file_size(log, ec);
+  if (ec || size <= kMost) return;
+  {
+    // Cut at the front in one step where the file system can: nothing is lost that is written meanwhile.
+    constexpr std::uint64_t kBlock = 64 << 10;
+    Fd whole(::open(log.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (whole && ::fallocate(whole.get(), FALLOC_FL_COLLAPSE_RANGE, 0, static_cast<off_t>((size - kMost / 2) / kBlock * kBlock)) == 0) return;
+  }
   const std::string kept = tail_of(log, kMost / 2, 1 << 30);
   // Writers append, so they go on at the new end.
   Fd fd(::open(log.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
