@@ -27,7 +27,7 @@ const Message* message(std::string_view name) {
   static const auto* blocks = [] {
     auto* all = new std::unordered_map<std::string_view, std::string_view>;
     for (std::size_t i = 0; i < kFieldsCount; ++i) {
-      auto text = kFields[i];
+      auto text = *kFields[i];
       while (!text.empty()) {
         auto next = std::min(text.find('#', 1), text.size());
         auto line = text.find('\n');
