@@ -16,13 +16,21 @@ void add_transition(Json& status, const std::string& phase, Clock::WallTime now)
   list.push_back(Json{{"phase", phase}, {"phaseTransitionTimestamp", format_time(now)}});
 }
 
-void set_paused(Json& conditions, const launcher::v1::DomainState* domain, Clock::WallTime now) {
+/// `message` is the launcher's: the disk, and QEMU's word for what happened.
+std::string io_error(const std::string& message) {
+  std::string out = "the guest was paused by an input or output error of a disk";
+  if (!message.empty()) out += " (" + message + ")";
+  if (message.find("enospc") != std::string::npos) out += ": no space is left where its data lies; unpause the guest when there is room again";
+  return out;
+}
+
+void set_paused(Json& conditions, const launcher::v1::DomainState* domain, const std::string& message, Clock::WallTime now) {
   if (!domain || domain->state() != "Paused" || domain->reason() == "StartingUp") {
     remove_condition(conditions, "Paused");
     return;
   }
   if (domain->reason() == "IOError")
-    set_condition(conditions, {"Paused", "True", "PausedIOError", "the guest was paused by an input or output error of a disk"}, now);
+    set_condition(conditions, {"Paused", "True", "PausedIOError", io_error(message)}, now);
   else
     set_condition(conditions, {"Paused", "True", "PausedByUser", "the guest was paused by a user"}, now);
 }
@@ -36,7 +44,7 @@ void set_conditions(Json& conditions, const StatusInput& in, const std::string& 
   else if (active || in.synced)
     remove_condition(conditions, "Synchronized");
 
-  set_paused(conditions, active ? seen.domain : nullptr, seen.now);
+  set_paused(conditions, active ? seen.domain : nullptr, seen.domain_message, seen.now);
   if (active && seen.domain->guest_agent()) set_condition(conditions, {"AgentConnected", "True", "", ""}, seen.now);
   else remove_condition(conditions, "AgentConnected");
 
