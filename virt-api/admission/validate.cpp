@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "api/fence.hpp"
 #include "api/names.hpp"
 #include "virt-api/admission/rules.hpp"
 #include "virt-api/admission/supported_fields.hpp"
@@ -44,6 +45,20 @@ const Json& spec_of(const Json& object) {
   return spec ? *spec : none;
 }
 
+/// A fence that is wrong would be no fence. `of`: what has the metadata; `path`: of that.
+void check_fence(const Json& of, const std::string& path, Causes& out) {
+  const Json* asked = find(of, {"metadata", "annotations", api::kFenceAnnotation});
+  if (!asked || (asked->is_string() && api::fence_seconds({{std::string(api::kFenceAnnotation), asked->get<std::string>()}}))) return;
+  out.push_back({fmt::format("{}metadata.annotations[{}]", path, api::kFenceAnnotation),
+                 fmt::format("must be a whole number of seconds from {} to {}", api::kMinFenceSeconds, api::kMaxFenceSeconds)});
+}
+
+bool same_fence(const Json& a, const Json& b) {
+  const Json* of_a = find(a, {"metadata", "annotations", api::kFenceAnnotation});
+  const Json* of_b = find(b, {"metadata", "annotations", api::kFenceAnnotation});
+  return (of_a ? *of_a : Json()) == (of_b ? *of_b : Json());
+}
+
 bool deleting(const Json& object) { return find(object, {"metadata", "deletionTimestamp"}) != nullptr; }
 
 }  // namespace
@@ -76,6 +91,7 @@ Causes validate_vm(const Json& vm) {
     out.push_back({"spec.template", "is missing: it says what the instance is to look like", Cause::Type::Required});
     return out;
   }
+  check_fence(*tmpl, "spec.template.", out);
   const Json* inner = find(*tmpl, {"spec"});
   for (auto& c : validate_instance_spec(inner ? *inner : empty_object(), "spec.template.spec")) out.push_back(std::move(c));
   return out;
@@ -85,6 +101,7 @@ Causes validate_vmi(const Json& vmi) {
   auto name = string_at(vmi, {"metadata", "name"});
   const Json* spec = find(vmi, {"spec"});
   auto out = validate_instance_spec(spec ? *spec : empty_object(), "spec");
+  check_fence(vmi, "", out);
   if (!name.empty() && !is_dns_label(name))
     out.insert(out.begin(), {"metadata.name", "must be at most 63 lower-case letters, digits and -, so that it can be the guest's hostname"});
   return out;
@@ -102,6 +119,9 @@ bool is_own_program(std::string_view user) {
 AdmissionAnswer admit_vm(const AdmissionRequest& request) {
   if (!request.object.is_object()) return allow();
   if (deleting(request.object)) return allow();  // finalizers must come off whatever the spec says
+  // The instance is what is fenced: on the machine itself it would do nothing.
+  if (find(request.object, {"metadata", "annotations", api::kFenceAnnotation}) && !same_fence(request.object, request.old_object))
+    return verdict({{fmt::format("metadata.annotations[{}]", api::kFenceAnnotation), "belongs in spec.template.metadata.annotations"}});
   if (request.operation == "UPDATE" && request.old_object.is_object() && spec_of(request.object) == spec_of(request.old_object)) return allow();
   return verdict(validate_vm(request.object));
 }
@@ -121,7 +141,9 @@ AdmissionAnswer admit_vmi_update(const AdmissionRequest& request) {
       return verdict({{fmt::format("metadata.labels[{}]", label),
                        "modification of the following reserved kubevirt.io/ labels on a VMI object is prohibited", Cause::Type::NotSupported}});
   }
-  return allow();
+  Causes fence;
+  if (!same_fence(now, old)) check_fence(now, "", fence);
+  return verdict(fence);
 }
 
 }  // namespace nodevirt::virt_api
