@@ -1,4 +1,7 @@
-"""KubeVirt's own virtctl against this stack: NODEVIRT_KUBEVIRT_VIRTCTL=PROGRAM; left out without it."""
+"""KubeVirt's own virtctl against this stack: NODEVIRT_KUBEVIRT_VIRTCTL=PROGRAM; left out without it.
+
+Its repository builds it without a network: `go build ./cmd/virtctl` at a release's tag, with the Go that its go.mod
+names (1.6 takes golang-1.23 of bookworm-backports)."""
 import os, pty, select, subprocess, unittest
 
 import cluster, rfb
@@ -10,7 +13,7 @@ KUBEVIRT_VIRTCTL = os.environ.get("NODEVIRT_KUBEVIRT_VIRTCTL", "")
 
 @unittest.skipUnless(KUBEVIRT_VIRTCTL, "NODEVIRT_KUBEVIRT_VIRTCTL does not name KubeVirt's own virtctl")
 class KubevirtVirtctl(Tools):
-    """KubeVirt's own program against this stack (tried with 1.6.6, built from its source)."""
+    """Tried with 1.6.6."""
 
     def theirs(self, *argv, code=0, says=""):
         done = run([KUBEVIRT_VIRTCTL, *argv], check=False, env=dict(self.cluster.env, HOME=self.folder), timeout=60)
