@@ -2,6 +2,7 @@
 #include "pkg/libvirt/domain_state.hpp"
 #include "virt-launcher/guest.hpp"
 #include "virt-launcher/guest_state.hpp"
+#include "virt-launcher/migration/record.hpp"
 
 namespace nodevirt::virt_launcher {
 
@@ -13,6 +14,9 @@ v1::DomainState Guest::state(bool with_xml) {
   out.set_shutdown_requested(std::filesystem::exists(deps_.paths.shutdown_mark(), ec));
   out.set_state("NoState");
   out.set_reason("Unknown");
+  // Where nothing was begun there is no domain; libvirtd, which may still be starting, need not be asked.
+  if (!std::filesystem::exists(deps_.paths.sync_request(), ec) && !migration::record_exists(deps_.paths.migration))
+    return out;
   auto d = domain(2s);
   if (!d.ok()) return out;
   auto s = d->state();

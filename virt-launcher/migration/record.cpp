@@ -56,6 +56,11 @@ Result<Record> read_record(const std::filesystem::path& folder) {
   return record_of(json);
 }
 
+bool record_exists(const std::filesystem::path& folder) {
+  std::error_code ec;
+  return std::filesystem::exists(folder / kRecordFile, ec);
+}
+
 Result<void> write_record(const std::filesystem::path& folder, const Record& record) {
   std::error_code ec;
   std::filesystem::create_directories(folder, ec);

@@ -27,6 +27,8 @@ Json to_json(const Record& record);
 Result<Record> record_of(const Json& json);
 /// An empty record when there is none.
 Result<Record> read_record(const std::filesystem::path& folder);
+/// A migration has touched this pod.
+bool record_exists(const std::filesystem::path& folder);
 /// Durable when it returns.
 Result<void> write_record(const std::filesystem::path& folder, const Record& record);
 
