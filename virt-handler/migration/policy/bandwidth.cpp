@@ -7,7 +7,7 @@ namespace nodevirt::virt_handler::migration {
 
 namespace {
 
-constexpr double kShortest = 0.15, kWindow = 0.8;   // seconds
+constexpr double kLeastWindow = 0.15, kMostWindow = 0.8;   // seconds
 constexpr double kAlphaSeconds = 0.4;
 
 }  // namespace
@@ -20,11 +20,11 @@ void Bandwidth::sample(double seconds, double sent, double constant_pages, doubl
   if (!window_.empty() && (seconds <= window_.back().seconds || sent < window_.back().sent)) return;
   double since = window_.empty() ? 0 : seconds - window_.back().seconds;
   window_.push_back({seconds, sent, constant_pages, normal_pages});
-  while (window_.size() > 2 && seconds - window_[1].seconds >= kWindow) window_.pop_front();
+  while (window_.size() > 2 && seconds - window_[1].seconds >= kMostWindow) window_.pop_front();
   auto& first = window_.front();
   double span = seconds - first.seconds, bytes = sent - first.sent;
   double zero = constant_pages - first.constant_pages, full = normal_pages - first.normal_pages;
-  if (span < kShortest || zero > full) {
+  if (span < kLeastWindow || zero > full) {
     if (!measured_ && reported > 0) rate_ = last_ = reported;
     return;
   }

@@ -16,16 +16,19 @@ using api::format_size;
 namespace {
 
 constexpr double kMiB = 1 << 20;
-constexpr double kMargin = 1.15;            // of the limit over the last step that it is for
-constexpr double kPatienceShare = 0.05;     // of the time so far, for a shorter outage
-constexpr double kWorthwhile = 0.7;         // the next pass must leave less than this share to be waited for
+constexpr double kPatienceShare = 0.04;     // of the whole time, for a shorter outage
+constexpr double kPatienceSeconds = 0.2;    // at least
+constexpr double kSureSeconds = 1;           // a forecast that holds for so long is believed
 constexpr double kProbeSeconds = 0.5;       // without the cap
 constexpr double kProbePause = 20;
 constexpr std::uint32_t kMaxProbes = 3;
 
 }  // namespace
 
-void Policy::State::before_second_pass(Decision& d, double elapsed) { timeouts(d, elapsed); }
+void Policy::State::before_second_pass(Decision& d, double elapsed) {
+  if (job.bandwidth().known() && !settings.config.downtime_tuning) switch_over(d);
+  timeouts(d, elapsed);
+}
 
 void Policy::State::pre_copy(Decision& d) {
   note.clear();
@@ -59,26 +62,29 @@ void Policy::State::switch_over(Decision& d) {
     set_limit(d, limit * cap / (max_downtime() * 1000), fmt::format("step {} of {}", tuning_step, tuning->steps));
     return;
   }
-  if (!job.fresh()) return;
-  double remaining = job.remaining(), needs = remaining / rate() * 1000;
-  if (last_step() > max_downtime()) {
-    raises = 0;
-    return;
-  }
-  double limit = std::min(needs * (kMargin + 0.15 * raises) + 5, cap);
-  if (limit <= static_cast<double>(now_in_force.limit_ms)) return;   // QEMU sees to it
-  double next = job.model().known() ? job.model().dirtied(remaining / rate() + 0.05, job.throttle()) : remaining;
-  double costs = next / rate();
-  if (next < kWorthwhile * remaining && patience_spent + costs <= kPatienceShare * job.elapsed()) {
-    patience_spent += costs;
-    note = fmt::format("a pause of {} would do, the next pass leaves a shorter one", format_seconds(last_step()));
-    return;
-  }
-  ++raises;
-  set_limit(d, limit, fmt::format("the last step needs {}, {} allowed", format_seconds(last_step()),
+  if (!job.model().known()) return;
+  double limit = wanted_limit() * 1000 * last_rate() / rate();
+  double now = static_cast<double>(now_in_force.limit_ms);
+  // Small corrections are not worth a call.
+  if (limit < 1.15 * now && (now == 0 || limit > 0.7 * now)) return;
+  // Lower only once, when it is known how the guest writes: time must not be spent twice on a shorter outage.
+  if (limit < now && (limit_settled || !job.model().certain())) return;
+  limit_settled = job.model().certain();
+  set_limit(d, limit, fmt::format("a pause of {}, {} allowed", format_seconds(limit * rate() / last_rate() / 1000),
                                   format_seconds(max_downtime())));
-  note = fmt::format("the last step needs {}, {} allowed: switching over", format_seconds(last_step()),
-                     format_seconds(max_downtime()));
+}
+
+double Policy::State::wanted_limit() const {
+  double most = max_downtime(), least = std::min(static_cast<double>(kFirstLimitMs) / 1000, most);
+  // A last step that is shorter by one byte costs that byte and what is dirtied while it is sent.
+  if (job.throttle() > 0 || planned_throttle > 0) return most;    // it has been patient enough
+  // As long as rate and working set cannot be told apart, it may write faster than it seems.
+  double gains = rate() - job.model().write_rate() * (job.model().certain() ? 1 : 2);
+  if (gains <= 0.01 * rate()) return most;
+  double costs = 1 / gains - 1 / last_rate();     // seconds per byte
+  double waits = job.remaining() + (job.fresh() ? 0 : job.model().dirtied(job.pass_seconds(), job.throttle()));
+  double spend = std::max(kPatienceShare * (job.elapsed() + waits / rate()), kPatienceSeconds);
+  return std::clamp(most - spend / costs / last_rate(), least, most);
 }
 
 void Policy::State::try_uncapped(Decision& d) {
@@ -102,7 +108,7 @@ void Policy::State::try_uncapped(Decision& d) {
     act(d, {ActionKind::SetBandwidth, cap_mib, {}, "the cap is to be kept"});
   }
   if (!job.fresh() || !capped() || probes >= kMaxProbes || job.elapsed() < probe_next) return;
-  if (last_step() <= max_downtime() || !job.model().known() || play(job.throttle()).end) return;
+  if (last_step() <= max_downtime() || !job.model().known() || play(job.throttle(), job.model()).end) return;
   // It would never end at the cap, but the last step runs without it: see what the link carries, with no more than
   // what that step needs.
   double needed = job.remaining() / max_downtime() * 1.3;
@@ -125,39 +131,72 @@ void Policy::State::slow_down(Decision& d) {
   auto ceiling = std::min<std::uint32_t>(settings.config.max_throttle_percent, 99);
   auto now = job.last().throttle_percent;
   Throttle calm{1, 1, ceiling, job.may_have_counted() || now > 0 ? 100u : 50u};
-  Forecast f = play(job.throttle());
+  auto ask = [&](const DirtyModel& model) {
+    return needed_throttle(model, {.remaining = job.remaining(), .rate = rate(), .last_rate = last_rate(),
+                                   .downtime = max_downtime()}, ceiling);
+  };
+  doubt_promises(now);
+  DirtyModel model = job.model().faster(doubt);
+  Forecast f = play(job.throttle(), model);
+  if (f.end && promised < 0) promised = job.elapsed() + 1.3 * *f.end + 0.7;
   bool good = f.end && (now == 0 ? job.elapsed() + *f.end <= horizon()
-                                 : *f.end <= 4 * job.remaining() / rate() + 2);
-  if (good || last_step() <= max_downtime()) {
+                                 : *f.end <= 2.5 * job.remaining() / rate() + 1.5);
+  if (good) {
+    // A plan is dropped when it looks good for a while; passes can be short, and one is no while.
+    if (good_since < 0) good_since = job.elapsed();
+    if (planned_throttle > now && job.elapsed() < good_since + kSureSeconds) return;
     planned_throttle = 0;
+    if (now == 0 && !job.model().certain()) {
+      // It may write faster than it seems; then QEMU finds more than was sent, and takes this.
+      if (auto careful = ask(model.faster(2))) calm.initial_percent = *careful;
+      calm.trigger_percent = 100;
+    }
     set_throttle(d, calm, now ? "slow enough" : "plain pre-copy ends in good time");
     return;
   }
-  auto needed = needed_throttle(job.model(),
-                                {.remaining = job.remaining(),
-                                 .fresh = true,
-                                 .rate = rate(),
-                                 .last_rate = last_rate(),
-                                 .max_downtime = max_downtime()},
-                                ceiling);
+  good_since = -1;
+  // What was asked for takes QEMU two passes of a second; what is asked for next should know what came of it.
+  if (throttled_at >= 0 && now != throttle_seen) throttle_seen = now, throttled_at = job.elapsed();
+  if (now > 0 && job.elapsed() < throttled_at + kSureSeconds) return;
+  auto needed = ask(model);
   throttle_useless = !needed;
-  if (!needed || *needed <= now) {
+  if (!needed) {
     planned_throttle = 0;
-    set_throttle(d, calm, needed ? "slow enough" : "no slow-down that is allowed would help");
+    set_throttle(d, calm, "no slow-down that is allowed would help");
     return;
   }
-  bool rises = planned_throttle < *needed;
-  planned_throttle = *needed;
+  // Until QEMU took the plan, it only rises: short passes tell their rates with little precision.
+  auto want = std::max(*needed, planned_throttle > now ? planned_throttle : 0);
+  if (now > 0) want = std::min(std::max(want, now + 5), ceiling);
+  if (want <= now) {
+    planned_throttle = 0;
+    set_throttle(d, calm, "as slow as is allowed");
+    return;
+  }
+  if (planned_throttle < want) job.restart_progress();
+  planned_throttle = want;
+  throttle_seen = now;
+  throttled_at = job.elapsed();
   // QEMU takes the initial value when it is not throttling yet, else the increment.
-  Throttle t{*needed, std::max<std::uint32_t>(*needed - now, 1), ceiling, 1};
-  set_throttle(d, t, fmt::format("writes {}, {} are sent: {} % less are needed",
-                                 format_rate(job.model().write_rate() * (1 - job.throttle())), format_rate(rate()), *needed));
-  if (rises) job.restart_progress();
+  Throttle t{want, std::max<std::uint32_t>(want - now, 1), ceiling, 1};
+  set_throttle(d, t, fmt::format("writes {}, {} are sent: slowed down by {} % it would do",
+                                 format_rate(job.model().write_rate() * (1 - job.throttle())), format_rate(rate()), want));
+}
+
+void Policy::State::doubt_promises(std::uint32_t throttle) {
+  if (throttle != promised_at) {
+    promised = -1;
+    promised_at = throttle;
+  }
+  if (promised < 0 || job.elapsed() < promised) return;
+  // It should be over by now. Pages that wait hide how fast they are written: take the guest for faster than it seems.
+  doubt = std::min(doubt * 2, 64.0);
+  promised = -1;
 }
 
 void Policy::State::force_end(Decision& d) {
   bool converging = auto_converge() && !throttle_useless && job.last().throttle_percent < settings.config.max_throttle_percent;
-  Forecast f = play(std::max(job.throttle(), planned_throttle / 100.0));
+  Forecast f = play(std::max(job.throttle(), planned_throttle / 100.0), job.model().faster(doubt));
   bool in_time = f.end && (acceptable() == 0 || job.elapsed() + *f.end <= acceptable());
   if (in_time || (converging && planned_throttle > 0) || probe_began >= 0 || last_step() <= max_downtime()) {
     hopeless = 0;
@@ -209,7 +248,7 @@ void Policy::State::timeouts(Decision& d, double elapsed) {
     auto late = [&] { return fmt::format("not done within {}: {}", format_seconds(allowed), why()); };
     if (begin_post_copy(d, late())) return;
     if (c.allow_workload_disruption && bearable && passes) return pause(d, late());
-    Forecast f = passes && job.model().known() ? play(job.throttle()) : Forecast{};
+    Forecast f = passes && job.model().known() ? play(job.throttle(), job.model()) : Forecast{};
     bool nearly = f.end && elapsed + *f.end <= 1.1 * allowed && elapsed <= 1.1 * allowed;
     if (!nearly) return abort(d, late());
   }

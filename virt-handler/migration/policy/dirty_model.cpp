@@ -7,13 +7,13 @@ namespace nodevirt::virt_handler::migration {
 
 namespace {
 
-constexpr std::size_t kKept = 6;
-constexpr double kShortest = 0.02;      // seconds; what is shorter tells more about the sampling than about the guest
-constexpr double kFullShare = 0.93;     // of the working set: from here on the rate cannot be told any more
+constexpr double kShortestPass = 0.004;     // seconds; what is shorter tells more about the sampling than about the guest
+constexpr double kFullShare = 0.95;     // of the working set: from here on the rate cannot be told any more
+constexpr double kForgets = 8;          // seconds after which a pass counts half
 
-double predict(double set, double rate, double seconds) {
+double predict(bool in_order, double set, double rate, double seconds) {
   if (set <= 0 || rate <= 0 || seconds <= 0) return 0;
-  return set * -std::expm1(-rate * seconds / set);
+  return in_order ? std::min(set, rate * seconds) : set * -std::expm1(-rate * seconds / set);
 }
 
 }  // namespace
@@ -21,72 +21,96 @@ double predict(double set, double rate, double seconds) {
 DirtyModel::DirtyModel(double memory_bytes) : memory_(std::max(memory_bytes, 1.0)), set_(memory_) {}
 
 void DirtyModel::observe_before(double seconds, double bytes) {
-  if (!(seconds > kShortest) || !(bytes > 0)) return;
-  seen_.push_front({seconds, std::min(bytes, memory_), 0.5});
-  fit();
+  if (!(seconds > kShortestPass) || !(bytes > 0)) return;
+  Seen seen{seconds, std::min(bytes, memory_), 0, 0.5};
+  seen_[1000] = seen;      // apart from all others
+  fit(0, seen);
 }
 
-void DirtyModel::observe(double seconds, double throttle, double bytes) {
+void DirtyModel::observe(double now, double seconds, double throttle, double bytes) {
   double own = seconds * (1 - std::clamp(throttle, 0.0, 0.99));
-  if (!(own > kShortest) || !(bytes >= 0)) return;
-  for (auto& s : seen_) s.weight *= 0.6;
-  seen_.push_back({own, std::clamp(bytes, 4096.0, memory_), 1});
-  while (seen_.size() > kKept) seen_.pop_front();
-  fit();
+  if (!(own > kShortestPass) || !(bytes >= 0)) return;
+  // Very short passes are told one by one with little precision.
+  Seen seen{own, std::clamp(bytes, 4096.0, memory_), now, own < 0.1 ? 0.4 : 1.0};
+  auto bucket = static_cast<int>(std::floor(2 * std::log2(own)));
+  auto [it, added] = seen_.try_emplace(bucket, seen);
+  if (!added) {
+    // The mean of both, as far as the older one still counts.
+    double share = 0.5 * std::exp2(-(now - it->second.at) / kForgets);
+    seen.bytes = std::exp((1 - share) * std::log(seen.bytes) + share * std::log(it->second.bytes));
+    seen.seconds = std::exp((1 - share) * std::log(seen.seconds) + share * std::log(it->second.seconds));
+    it->second = seen;
+  }
+  fit(now, seen);
 }
 
 double DirtyModel::dirtied(double seconds, double throttle) const {
-  return predict(set_, rate_, seconds * (1 - std::clamp(throttle, 0.0, 0.99)));
+  return predict(in_order_, set_, rate_, seconds * (1 - std::clamp(throttle, 0.0, 0.99)));
 }
 
-void DirtyModel::fit() {
+DirtyModel DirtyModel::faster(double factor) const {
+  DirtyModel out = *this;
+  out.rate_ *= factor;
+  return out;
+}
+
+void DirtyModel::fit(double now, const Seen& newest) {
   double most = 0, shortest = 1e300, longest = 0;
-  for (auto& s : seen_) {
+  for (auto& [_, s] : seen_) longest = std::max(longest, s.seconds);
+  std::map<int, double> weights;
+  for (auto it = seen_.begin(); it != seen_.end();) {
+    auto& s = it->second;
+    double weight = s.weight * std::exp2(-(now - s.at) / std::max(kForgets, 2 * longest));
+    if (weight < 0.02 && seen_.size() > 1) {
+      it = seen_.erase(it);
+      continue;
+    }
+    weights[it->first] = weight;
     most = std::max(most, s.bytes);
     shortest = std::min(shortest, s.seconds);
-    longest = std::max(longest, s.seconds);
+    ++it;
   }
   // One length only: any working set explains it, so the least assumption is none.
-  certain_ = seen_.size() >= 2 && longest > 1.15 * shortest;
-  double best_error = 1e300, best_set = memory_ * 8, best_rate = 0;
+  certain_ = seen_.size() >= 2 && longest > 1.3 * shortest;
+  double best_error = 1e300, line = memory_ * 8;     // far above the memory: a straight line
+  set_ = line;
+  double low = std::min(most, memory_);
   constexpr int kSteps = 40;
-  double low = std::min(most * 1.02, memory_), high = memory_ * 8;   // far above the memory: a straight line
-  for (int i = 0; i <= kSteps; ++i) {
-    double set = certain_ ? low * std::pow(high / low, static_cast<double>(i) / kSteps) : high;
-    double sum = 0, weights = 0;
-    for (auto& s : seen_) {
-      double share = std::min(s.bytes / set, kFullShare + 0.05);
-      double rate = -set / s.seconds * std::log1p(-share);
-      double weight = s.weight * (1.02 - share);
-      sum += weight * std::log(rate);
-      weights += weight;
+  for (bool in_order : {false, true}) {
+    for (int i = 0; i <= kSteps; ++i) {
+      double set = certain_ ? low * std::pow(line / low, static_cast<double>(i) / kSteps) : line;
+      double sum = 0, all = 0;
+      for (auto& [key, s] : seen_) {
+        double share = std::min(s.bytes / set, kFullShare + 0.04);
+        double rate = in_order ? s.bytes / s.seconds : -set / s.seconds * std::log1p(-share);
+        double weight = weights[key] * (share >= kFullShare ? 0.01 : 1.02 - share);
+        sum += weight * std::log(rate);
+        all += weight;
+      }
+      double rate = std::exp(sum / all), error = 0;
+      for (auto& [key, s] : seen_) {
+        double off = std::log(predict(in_order, set, rate, s.seconds) / s.bytes);
+        error += weights[key] * off * off;
+      }
+      if (error < best_error - 1e-6) best_error = error, set_ = set, rate_ = rate, in_order_ = in_order;
+      if (!certain_) break;
     }
-    double rate = std::exp(sum / weights), error = 0;
-    for (auto& s : seen_) {
-      double off = std::log(predict(set, rate, s.seconds) / s.bytes);
-      error += s.weight * off * off;
-    }
-    if (error < best_error) best_error = error, best_set = set, best_rate = rate;
-    if (!certain_) break;
   }
-  set_ = best_set;
-  rate_ = best_rate;
-  // The newest pass is what the guest does now.
-  auto& last = seen_.back();
-  double scale = std::clamp(last.bytes / std::max(predict(set_, rate_, last.seconds), 1.0), 1e-3, 1e3);
+  // The newest pass is what the guest does now; a short one says so with little precision.
+  double scale = std::clamp(newest.bytes / std::max(predict(in_order_, set_, rate_, newest.seconds), 1.0), 1e-3, 1e3);
+  scale = std::pow(scale, std::clamp(newest.seconds / 0.5, 0.1, 1.0));
   set_ *= scale;
   rate_ *= scale;
   limited_ = certain_ && set_ < 0.9 * memory_;
+  double least = 1e300;
   lower_bound_ = true;
-  for (auto& s : seen_)
-    if (s.weight > 0.2 && s.bytes < kFullShare * set_) lower_bound_ = false;
-  if (lower_bound_) {
-    // Each of these passes was enough to write it all, and the shortest says most.
-    double least = 1e300;
-    for (auto& s : seen_)
-      if (s.weight > 0.2) least = std::min(least, s.seconds);
-    rate_ = std::max(rate_, set_ / least);
+  for (auto& [key, s] : seen_) {
+    if (weights[key] < 0.1) continue;
+    if (s.bytes < kFullShare * set_) lower_bound_ = false;
+    least = std::min(least, s.seconds);
   }
+  // Each of these passes was enough to write it all, and the shortest says most.
+  if (lower_bound_ && least < 1e300) rate_ = std::max(rate_, set_ / least);
 }
 
 }  // namespace nodevirt::virt_handler::migration

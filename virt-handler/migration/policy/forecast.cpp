@@ -6,50 +6,56 @@ namespace nodevirt::virt_handler::migration {
 
 namespace {
 
-constexpr int kMaxPasses = 400;
-constexpr double kShrinks = 0.995;      // what shrinks less than that does not get there
-constexpr double kPassCost = 0.05;      // seconds: looking for dirty pages takes time, too
+constexpr int kMaxPasses = 2000;
+constexpr double kMinPass = 0.01;       // seconds
+constexpr double kShrinks = 0.999;      // what shrinks less than that does not get there
+constexpr double kClose = 0.01;         // of what may be sent in the last step: near enough, bandwidth wavers more
+
+constexpr double kEnoughPasses = 2, kEnoughSeconds = 0.5;
 
 }  // namespace
 
 Forecast forecast(const DirtyModel& model, const ForecastInput& in) {
   Forecast out;
   if (in.rate <= 0 || in.last_rate <= 0) return out;
-  double remaining = std::max(in.remaining, 0.0), time = 0, pass = std::max(in.pass_seconds, 0.0);
-  bool counted = in.fresh;
-  double allowed = in.max_downtime * in.last_rate;
-  out.floor = remaining;
+  double allowed = in.downtime * in.last_rate, remaining = std::max(in.remaining, 0.0), time = 0;
+  double pass = std::max(in.pass_seconds, 0.0), before = 0;
+  double set = model.working_set() > 0 ? model.working_set() : model.memory();
   for (int i = 0; i < kMaxPasses; ++i) {
-    if (counted && remaining <= allowed) {
-      out.downtime = remaining / in.last_rate;
+    double left = std::max(remaining - allowed, 0.0) / in.rate;
+    time += left;
+    pass = std::max(pass + left, kMinPass);
+    double waits = std::min(remaining, allowed);
+    double found = model.dirtied(pass, in.throttle) * (1 - std::min(waits / set, 1.0));
+    remaining = waits + found;
+    out.downtime = remaining / in.last_rate;
+    if (remaining <= allowed * (1 + kClose)) {
+      out.downtime = std::min(remaining, allowed) / in.last_rate;
       out.end = time + out.downtime;
-      out.floor = std::min(out.floor, remaining);
       return out;
     }
-    double left = remaining / in.rate + kPassCost;
-    time += left;
-    double next = model.dirtied(pass + left, in.throttle);
-    bool shrinks = next < remaining * kShrinks || !counted;
-    out.floor = counted ? std::min(out.floor, next) : next;
-    out.downtime = next / in.last_rate;
-    remaining = next;
+    double over = remaining - allowed;
+    if (i > 1 && over > before * kShrinks) {
+      // As it would be with a whole pass each time.
+      out.downtime = std::max(remaining, model.dirtied(remaining / in.rate, in.throttle)) / in.last_rate;
+      return out;
+    }
+    before = over;
     pass = 0;
-    if (!shrinks && next > allowed) return out;
-    counted = true;
   }
   return out;
 }
 
 std::optional<std::uint32_t> needed_throttle(const DirtyModel& model, ForecastInput in, std::uint32_t ceiling) {
   if (in.rate <= 0) return std::nullopt;
-  std::optional<std::uint32_t> some;
-  double enough = 3.5 * std::max(in.remaining, model.dirtied(1, 0)) / in.rate + 1;
+  bool some = false;
+  double enough = kEnoughPasses * in.remaining / in.rate + kEnoughSeconds;
   for (std::uint32_t percent = 5;; percent += 5) {
     percent = std::min(percent, ceiling);
     in.throttle = percent / 100.0;
     Forecast f = forecast(model, in);
     if (f.end && *f.end <= enough) return percent;
-    if (f.end) some = percent;
+    if (f.end) some = true;
     if (percent >= ceiling) break;
   }
   return some ? std::optional(ceiling) : std::nullopt;

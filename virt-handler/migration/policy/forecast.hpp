@@ -1,4 +1,8 @@
 // What will become of a pre-copy: its passes played forward with the guest's model and the link's rate. Pure.
+//
+// QEMU looks for dirty pages when less remains than it may send in the last step; what was dirtied meanwhile and does
+// not wait anyway comes on top, and another, shorter pass begins. That ends when the guest writes clean pages more
+// slowly than the link carries them; a working set that mostly waits has few clean pages.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -10,17 +14,15 @@ namespace nodevirt::virt_handler::migration {
 struct ForecastInput {
   double remaining = 0;          ///< bytes, now
   double pass_seconds = 0;       ///< since the present pass began
-  bool fresh = false;            ///< remaining was counted just now: no pass is needed before the last step
   double rate = 0;               ///< bytes per second while the guest runs
   double last_rate = 0;          ///< bytes per second of the last step
-  double max_downtime = 0;       ///< seconds
+  double downtime = 0;           ///< seconds that the last step may take
   double throttle = 0;           ///< 0 to 0.99
 };
 
 struct Forecast {
   std::optional<double> end;     ///< seconds from now until the guest runs on the target; nothing: never
   double downtime = 0;           ///< seconds of the last step; when it never ends: as it would be in the end
-  double floor = 0;              ///< bytes that remain at best
 };
 
 Forecast forecast(const DirtyModel& model, const ForecastInput& in);

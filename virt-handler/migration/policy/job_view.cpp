@@ -62,19 +62,28 @@ JobView::Taken JobView::take(const Sample& sample) {
   return out;
 }
 
+double JobView::sent_since_last(const Sample& sample) const {
+  // Zero pages leave what remains, too, and cost no bytes.
+  double pages = number(sample.normal_pages) + number(sample.constant_pages) - number(last_.normal_pages) -
+                 number(last_.constant_pages);
+  double bytes = number(sample.memory_processed) - number(last_.memory_processed);
+  return std::max({pages * number(sample.page_size), bytes, 0.0});
+}
+
 void JobView::begin_pass(const Sample& sample) {
   double now = number(sample.elapsed_ms) / 1000;
   double passes = sample.iteration - last_.iteration;
   double seconds = std::max(now - pass_began_, 0.0) / passes;
-  double since = now - elapsed();
-  double remaining = number(sample.memory_remaining);
-  // What was not sent in the pass before was not dirtied in it.
-  double left_over = passes > 1 ? 0 : number(last_.memory_remaining) - bandwidth_.rate() * since;
-  double dirtied = remaining - std::clamp(left_over, 0.0, remaining);
+  double sent = sent_since_last(sample), remaining = number(sample.memory_remaining);
+  // What remains is what was left over and what was found newly dirty; pages that waited anyway were not counted.
+  double left_over = std::clamp(number(last_.memory_remaining) - sent, 0.0, remaining);
+  double found = remaining - left_over;
+  double set = model_.working_set() > 0 ? std::max(model_.working_set(), remaining) : memory_;
+  double dirtied = found / passes / (1 - std::min(left_over / set, 0.8));
   if (last_.iteration == 1 && passes == 1) first_pass_ = seconds;
-  model_.observe(seconds, last_.throttle_percent / 100.0, dirtied);
-  double sent = bandwidth_.rate() * seconds;
-  if (sent > 0 && dirtied > 0.4 * sent) may_have_counted_ = true;
+  model_.observe(now, seconds, last_.throttle_percent / 100.0, dirtied);
+  double in_pass = bandwidth_.rate() * seconds * passes;
+  if (in_pass > 0 && found > 0.4 * in_pass) may_have_counted_ = true;
   last_pass_ = seconds;
   pass_began_ = now;
   fresh_ = true;

@@ -44,6 +44,8 @@ class JobView {
 
  private:
   void begin_pass(const Sample& sample);
+  /// Bytes of pages that were dealt with since the last sample.
+  double sent_since_last(const Sample& sample) const;
   void note_progress(const Sample& sample, bool first);
 
   double memory_, dirty_before_, alpha_, margin_;

@@ -17,9 +17,6 @@ using api::format_size;
 
 namespace {
 
-/// Where nobody said otherwise: little enough that an idle guest hardly notices.
-constexpr std::uint64_t kFirstLimitMs = 100;
-
 std::uint64_t first_limit(const Settings& s) {
   auto wanted = s.config.downtime_tuning ? s.config.downtime_tuning->initial_ms : kFirstLimitMs;
   return std::clamp<std::uint64_t>(wanted, 1, s.config.max_downtime_ms);
@@ -81,6 +78,7 @@ StartPlan Policy::start() const {
 Decision Policy::step(const Sample& sample, Clock::Time now) { return state_->decide(sample, now); }
 Decision Policy::tick(Clock::Time now) { return state_->on_time(now); }
 void Policy::post_copy_began() { state_->mode = Mode::PostCopy; }
+void Policy::switch_over_began() { state_->switching = true; }
 
 void Policy::failed(const Action& action, Clock::Time) {
   State& s = *state_;
@@ -140,13 +138,12 @@ double Policy::State::limit_cap_ms() const {
   return rate() > 0 ? max_downtime() * 1000 * last_rate() / rate() : max_downtime() * 1000;
 }
 
-Forecast Policy::State::play(double throttle) const {
-  return forecast(job.model(), {.remaining = job.remaining(),
-                                .pass_seconds = job.fresh() ? 0 : job.pass_seconds(),
-                                .fresh = job.fresh(),
+Forecast Policy::State::play(double throttle, const DirtyModel& model) const {
+  return forecast(model, {.remaining = job.remaining(),
+                                .pass_seconds = job.pass_seconds(),
                                 .rate = rate(),
                                 .last_rate = last_rate(),
-                                .max_downtime = max_downtime(),
+                                .downtime = max_downtime(),
                                 .throttle = throttle});
 }
 
@@ -211,7 +208,7 @@ Decision Policy::State::decide(const Sample& sample, Clock::Time now) {
   if (sample.completed) done = true;
   if (mode == Mode::PreCopy && sample.post_copy_requests > 0) mode = Mode::PostCopy;
   double elapsed = job.elapsed();
-  if (done || given_up) {
+  if (done || given_up || switching) {
     // Nothing more to decide.
   } else if (mode == Mode::PostCopy) {
     // Giving up now would lose the guest.
@@ -233,7 +230,7 @@ Decision Policy::State::on_time(Clock::Time now) {
   d.prediction = last_decision.prediction;
   double silent = seconds(now - sampled_at.value_or(*began_at));
   double elapsed = sampled_at ? job.elapsed() + std::max(silent, 0.0) : std::max(silent, 0.0);
-  if (!done && !given_up && mode == Mode::PreCopy) timeouts(d, elapsed);
+  if (!done && !given_up && !switching && mode == Mode::PreCopy) timeouts(d, elapsed);
   else if (!done && !given_up && mode == Mode::Paused) paused(d, elapsed);
   d.explanation = given_up ? note
                   : silent > 3 ? fmt::format("the job has said nothing for {}", format_seconds(silent))
@@ -275,6 +272,11 @@ void Policy::State::predict(Decision& d) {
     d.explanation = note;
     return;
   }
+  if (switching && mode == Mode::PreCopy) {
+    p = {true, last_step(), last_step() * 1000, ""};
+    d.explanation = "switching over: the guest stands still while the last of its memory is sent";
+    return;
+  }
   if (mode != Mode::PreCopy) {
     p.converges = true;
     if (rate() > 0) p.end_s = left;
@@ -295,7 +297,7 @@ void Policy::State::predict(Decision& d) {
     return;
   }
   double throttle = std::max(job.throttle(), planned_throttle / 100.0);
-  Forecast f = play(throttle);
+  Forecast f = play(throttle, job.model().faster(doubt));
   p.converges = f.end.has_value();
   p.end_s = f.end;
   p.downtime_ms = f.downtime * 1000;

@@ -140,6 +140,8 @@ class Policy {
   void failed(const Action& action, Clock::Time now);
   /// The job's own events, where they come before a sample tells.
   void post_copy_began();
+  /// The guest is suspended for the last step: nothing more is steered. (When it runs on here after all, the job ends.)
+  void switch_over_began();
 
  private:
   struct State;

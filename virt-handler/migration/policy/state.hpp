@@ -6,6 +6,9 @@
 
 namespace nodevirt::virt_handler::migration {
 
+/// Of a last step, where nobody said otherwise: little enough that an idle guest hardly notices.
+inline constexpr std::uint64_t kFirstLimitMs = 100;
+
 /// What QEMU was told, as far as is known.
 struct InForce {
   std::uint64_t limit_ms = 0;
@@ -37,7 +40,8 @@ struct Policy::State {
   void pause(Decision& d, const std::string& reason);
   void finish(Decision& d);             ///< measures, mode
   void predict(Decision& d);
-  Forecast play(double throttle) const;
+  Forecast play(double throttle, const DirtyModel& model) const;
+  void doubt_promises(std::uint32_t throttle);
   /// Seconds by which plain pre-copy should have ended, from the job's begin.
   double horizon() const;
   /// Seconds; 0: no limit.
@@ -49,6 +53,7 @@ struct Policy::State {
   double last_rate() const;             ///< of the last step
   double last_step() const;             ///< seconds, with what remains now
   double max_downtime() const;          ///< seconds
+  double wanted_limit() const;          ///< seconds of the last step that are worth waiting for
   double limit_cap_ms() const;          ///< what stands for max_downtime in QEMU's own terms
 
   Settings settings;
@@ -57,6 +62,7 @@ struct Policy::State {
   Mode mode = Mode::PreCopy;
   bool done = false;
   bool given_up = false;
+  bool switching = false;               ///< the guest is suspended for the last step
   std::optional<Clock::Time> sampled_at, began_at;
   Decision last_decision;
 
@@ -64,11 +70,16 @@ struct Policy::State {
   double probe_began = -1;              ///< seconds of the job; -1: none under way
   double probe_next = 0;
   std::uint32_t probes = 0;
-  double patience_spent = 0;            ///< seconds given for a shorter outage
-  std::uint32_t raises = 0;             ///< of the limit, since it last was enough
   double tuning_at = -1e9;              ///< of KubeVirt's ramp
   std::uint32_t tuning_step = 0;
   std::uint32_t planned_throttle = 0;   ///< percent; 0: none
+  std::uint32_t throttle_seen = 0;      ///< percent, when throttled_at was set
+  double throttled_at = -1;             ///< seconds of the job: the plan or what QEMU does changed; -1: never
+  double good_since = -1;               ///< seconds of the job; -1: the forecast is not good
+  double promised = -1;                 ///< seconds of the job by which a forecast should have come true; -1: none
+  std::uint32_t promised_at = 0;        ///< percent of throttle then
+  double doubt = 1;                     ///< how much faster than it seems the guest is taken to write
+  bool limit_settled = false;
   bool throttle_useless = false;
   std::uint32_t hopeless = 0;           ///< passes in a row that end with no way out
   double retry_at = 0;                  ///< post-copy and pausing, after a failure; seconds of the job
