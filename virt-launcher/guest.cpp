@@ -184,6 +184,7 @@ void Guest::tell_monitor() {
 }
 
 void Guest::adopt(Session::Connection connection) {
+  deps_.queue.post([this, connection] { learn_versions(*connection); });
   if (migration_.target.waits()) return adopt_dhcp();
   auto d = connection->lookup(domain_name_);
   if (!d.ok()) {

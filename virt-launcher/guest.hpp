@@ -64,6 +64,7 @@ class Guest {
   Result<libvirt::Domain> domain(std::chrono::milliseconds timeout = std::chrono::seconds(20));
   Result<void> on_domain(std::function<Result<void>(libvirt::Domain&)> action);
   void adopt(Session::Connection connection);
+  void learn_versions(const libvirt::Connection& connection);
   void on_event(libvirt::DomainEvent event);
   void publish(std::string lifecycle, std::string detail, std::string message);
   void ended(std::string reason);
@@ -82,6 +83,7 @@ class Guest {
   std::unique_ptr<dhcp::Responder> dhcp_;
   v1::NodeOptions node_;                     // of the last sync
   std::vector<v1::GuestInterface> agent_interfaces_;
+  std::pair<std::string, std::string> versions_;  // of libvirt and QEMU
   bool adopted_ = false;
   bool panicked_ = false;                    // the guest's kernel said so through its panic device
   std::optional<int> exit_code_;             // set once the guest has ended

@@ -83,10 +83,16 @@ Result<v1::GuestInfo> Guest::guest_info() {
 }
 
 std::pair<std::string, std::string> Guest::versions() {
-  auto c = session_.connection(0ms);
-  if (!c.ok()) return {};
+  std::lock_guard lock(mutex_);
+  return versions_;
+}
+
+// QEMU's version takes libvirtd some 50 ms the first time: it reads what this QEMU can do, which a start needs as well.
+void Guest::learn_versions(const libvirt::Connection& connection) {
   auto text = [](Result<std::string> r) { return std::move(r).value_or(""); };
-  return {text((*c)->libvirt_version()), text((*c)->hypervisor_version())};
+  std::pair<std::string, std::string> known{text(connection.libvirt_version()), text(connection.hypervisor_version())};
+  std::lock_guard lock(mutex_);
+  versions_ = std::move(known);
 }
 
 void Guest::bound_console_log() {
