@@ -30,7 +30,7 @@ class Tools(cluster.Case):
     def start_guest(self, name="guest", **kw):
         self.cluster.apply(vm(name, running=True, **kw))
         self.cluster.wait_running(name)
-        self.cluster.wait_console(name, "login:")
+        self.cluster.wait_console(name, "login:", 240)  # on a busy machine too
 
     def uid(self, name):
         return self.cluster.get("vmi", name)["metadata"]["uid"]
