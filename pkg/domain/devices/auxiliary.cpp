@@ -50,13 +50,14 @@ Result<void> configure_panic(Context& c) {
   return {};
 }
 
-// libvirt before 9.1 does not know the device on PCI; what it tells is handled like that of the others.
+// libvirt before 9.1 does not know the device on PCI; what it tells is handled like that of the others. QEMU makes it
+// before those that libvirt gives a place, so it has a slot that libvirt takes last.
 Result<void> configure_pvpanic(Context& c) {
   const auto& asked = c.spec().devices.panic_devices;
   if (std::find(asked.begin(), asked.end(), "pvpanic") == asked.end()) return {};
   c.domain.attr("xmlns:qemu", "http://libvirt.org/schemas/domain/qemu/1.0");
   Element& line = c.domain.child("qemu:commandline");
-  for (const char* argument : {"-device", "pvpanic-pci"}) line.child("qemu:arg").attr("value", argument);
+  for (const char* argument : {"-device", "pvpanic-pci,bus=pcie.0,addr=0x1e"}) line.child("qemu:arg").attr("value", argument);
   return {};
 }
 
