@@ -43,7 +43,7 @@ class Images(cluster.Case):
         c = self.cluster
         c.apply(image(vm("pulled", image=self.name("demo:1"), running=True), imagePullPolicy="Always"))
         c.wait_running("pulled")
-        c.wait_console("pulled", "login:")
+        c.wait_console("pulled", "login:", 300)
         self.assertEqual(self.cached()[self.name("demo:1")]["digest"], self.digest)
         # Always asks what the name means now; what is there already is not fetched again.
         served = self.registry.blobs_served()

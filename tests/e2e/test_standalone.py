@@ -3,6 +3,7 @@ import glob
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -187,7 +188,6 @@ class Up(unittest.TestCase):
         self.assertIn("cannot reach the data directory", said)
         self.assertFalse(os.path.exists(inner))
         os.rmdir(os.path.dirname(inner))
-        import socket
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             s.listen()
@@ -207,7 +207,7 @@ class Running(cluster.Case):
         c = self.cluster
         c.apply(vm("survivor", running=True))
         c.wait_running("survivor")
-        supervisor = int(open(os.path.join(c.data, "run/supervisor.pid")).read())
+        supervisor = supervisor_of(c)
         # The API server hangs: status says so and does not.
         apiserver = [p for p in children(supervisor) if "apiserver" in cmdline(p)]
         for p in apiserver:
@@ -293,6 +293,11 @@ class Running(cluster.Case):
             other.close()
 
 
+def supervisor_of(c):
+    with open(os.path.join(c.data, "run/supervisor.pid")) as f:
+        return int(f.read())
+
+
 def cmdline(pid):
     with open(f"/proc/{pid}/cmdline", "rb") as f:
         return f.read().decode(errors="replace").split("\0")
@@ -319,6 +324,7 @@ class FullDisk(unittest.TestCase):
         spec["volumes"].append({"name": "room", "emptyDisk": {"capacity": "512Mi"}})
         c.apply(machine)
         c.wait_running("filler")
+        c.wait_console("filler", "login:", 300)
         with cluster.Console(c, "filler") as console:
             console.login("root")
             console.send("dd if=/dev/urandom of=/dev/vdb bs=1M count=400; echo done-writing\n")
@@ -362,7 +368,7 @@ class Forwarding(unittest.TestCase):
         self.assertEqual(forwarding(), "1")
         one.nodevirt("down")
         self.assertEqual(forwarding(), "1")
-        os.kill(int(open(os.path.join(two.data, "run/supervisor.pid")).read()), signal.SIGKILL)
+        os.kill(supervisor_of(two), signal.SIGKILL)
         two.nodevirt("down")
         self.assertEqual(forwarding(), "0")
 
@@ -390,7 +396,7 @@ class NoKvm(unittest.TestCase):
         c.nodevirt("image", "import", f"nodevirt/demo:latest=oci-archive:{cluster.BUILD}/share/images/demo.oci.tar")
         c.apply(vm("slow", running=True))
         status = c.wait_running("slow")["status"]
-        c.wait_console("slow", "login:")
+        c.wait_console("slow", "login:", 300)
         self.assertTrue([x for x in status["conditions"] if x["type"] == "SoftwareEmulation" and x["status"] == "True"], status["conditions"])
 
 
