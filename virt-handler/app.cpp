@@ -14,6 +14,7 @@
 #include "virt-handler/agent/agent_server.hpp"
 #include "virt-handler/instances/controller.hpp"
 #include "virt-handler/metrics/metrics.hpp"
+#include "virt-handler/migration/migrations.hpp"
 #include "virt-handler/node/accelerator.hpp"
 #include "virt-handler/node/capability_cache.hpp"
 #include "virt-handler/node/fence.hpp"
@@ -42,6 +43,18 @@ Result<std::shared_ptr<net::TlsContext>> server_tls(const Options& options) {
   return net::make_server_context(tls);
 }
 
+Result<migration::StreamTls> migration_tls(const Options& options) {
+  if (options.tls_cert.empty()) return migration::StreamTls{};
+  NV_TRY(std::string certificate, read_file(options.tls_cert, 1u << 20));
+  NV_TRY(std::string key, read_file(options.tls_key, 1u << 20));
+  NV_TRY(std::string ca, read_file(options.client_ca, 1u << 20));
+  return migration::make_stream_tls(certificate, key, ca);
+}
+
+std::string with_port(const std::string& address, std::uint16_t port) {
+  return address.find(':') == std::string::npos ? fmt::format("{}:{}", address, port) : fmt::format("[{}]:{}", address, port);
+}
+
 /// Everything of one virt-handler, on one executor.
 class Handler {
  public:
@@ -51,6 +64,8 @@ class Handler {
         client_(std::move(client)),
         instances_(client_, clock_, informer_options<InstanceObject>(k8s::resources::kVirtualMachineInstances,
                                                                      fmt::format("{}={}", api::kNodeNameLabel, options_.node_name), "")),
+        coming_(client_, clock_, informer_options<InstanceObject>(k8s::resources::kVirtualMachineInstances,
+                                                                  fmt::format("{}={}", api::kMigrationTargetNodeLabel, options_.node_name), "")),
         pods_(client_, clock_, informer_options<PodObject>(k8s::resources::kPods, fmt::format("{}=virt-launcher", api::kAppLabel),
                                                            "spec.nodeName=" + options_.node_name)),
         node_(client_, clock_, informer_options<runtime::RawObject>(k8s::resources::kNodes, "", "metadata.name=" + options_.node_name)),
@@ -71,6 +86,7 @@ class Handler {
   Awaitable<void> finish();
 
  private:
+  Result<void> listen_for_migrations();
   Launchers::Deps launcher_deps();
   InstanceController::Deps controller_deps();
   NodeFacts facts() const;
@@ -91,8 +107,9 @@ class Handler {
   client::Client client_;
   StopSource stop_;
   bool drained_ = false, capabilities_ready_ = false;
-  std::string address_;
+  std::string address_, migration_address_;
   runtime::Informer<InstanceObject> instances_;
+  runtime::Informer<InstanceObject> coming_;   ///< by migration, to this node
   runtime::Informer<PodObject> pods_;
   runtime::Informer<runtime::RawObject> node_;
   Accelerator accelerator_;
@@ -106,6 +123,7 @@ class Handler {
   AgentServer agent_;
   StreamServer streams_;
   std::unique_ptr<net::HttpServer> server_;
+  std::unique_ptr<migration::Migrations> migrations_;
 };
 
 Launchers::Deps Handler::launcher_deps() {
@@ -127,6 +145,7 @@ NodeFacts Handler::facts() const {
   if (capabilities_ready_ && ready()) out.schedulable = !drained_;
   out.kvm = accelerator_.known();
   out.address = address_;
+  out.migration_address = migration_address_;
   out.cpu_vendor = cpu_vendor();
   return out;
 }
@@ -161,6 +180,7 @@ Awaitable<Result<std::shared_ptr<const api::Instance>>> Handler::instance_of(std
 
 void Handler::instance_changed(const std::shared_ptr<const InstanceObject>& old, const std::shared_ptr<const InstanceObject>& now) {
   controller_.enqueue(now ? now->meta.key() : old->meta.key());
+  migrations_->ours_changed(old, now);
   if (!old || !now || old->view->status.phase == now->view->status.phase) return;
   if (auto launcher = launchers_.of_instance(now->meta.uid)) agent_.changed(*launcher, "", "", false);
 }
@@ -197,6 +217,25 @@ Awaitable<void> Handler::run_controller() {
   co_await controller_.run(stop);
 }
 
+Result<void> Handler::listen_for_migrations() {
+  migration::Migrations::Deps deps{.executor = io_.get_executor(), .clock = clock_, .client = client_, .launchers = launchers_,
+                                   .state_dir = options_.state_dir, .launcher_uid = options_.launcher_uid, .node = options_.node_name};
+  NV_TRY(deps.tls, migration_tls(options_));
+  deps.kvm = [this] { return accelerator_.kvm(); };
+  deps.changed = [this](std::string key) { controller_.enqueue(std::move(key)); };
+  deps.event = [this](const InstanceObject& object, std::string type, std::string reason, std::string message) {
+    runtime::ObjectReference about{"kubevirt.io/v1", "VirtualMachineInstance", object.meta.ns, object.meta.name, object.meta.uid, object.meta.resource_version};
+    events_.event(about, std::move(type), std::move(reason), std::move(message));
+  };
+  migrations_ = std::make_unique<migration::Migrations>(std::move(deps));
+  const std::string& own = options_.migration_listen_address;
+  std::string address = own.empty() ? options_.listen_address : own;
+  NV_TRY(std::uint16_t port, migrations_->listen(address, options_.migration_listen_port));
+  migration_address_ = options_.migration_advertise_address.empty() ? with_port(address, port) : options_.migration_advertise_address;
+  migrations_->set_address(migration_address_);
+  return {};
+}
+
 Result<void> Handler::start() {
   NV_TRY_VOID(make_dirs(options_.state_dir, 0700));
   NV_TRY(std::shared_ptr<net::TlsContext> tls, server_tls(options_));
@@ -208,15 +247,18 @@ Result<void> Handler::start() {
   });
   NV_TRY(std::uint16_t port, server_->listen_tcp(options_.listen_address, options_.listen_port));
   address_ = options_.advertise_address;
-  if (address_.empty()) address_ = options_.listen_address.find(':') == std::string::npos ? fmt::format("{}:{}", options_.listen_address, port)
-                                                                                         : fmt::format("[{}]:{}", options_.listen_address, port);
+  if (address_.empty()) address_ = with_port(options_.listen_address, port);
+  NV_TRY_VOID(listen_for_migrations());
   if (!options_.agent_socket.empty()) NV_TRY_VOID(agent_.listen(options_.agent_socket));
 
   instances_.on_change([this](const auto& old, const auto& now) { instance_changed(old, now); });
+  coming_.on_change([this](const auto& old, const auto& now) { migrations_->coming_changed(old, now); });
   pods_.on_change([this](const auto& old, const auto& now) { pod_changed(old, now); });
   StopToken stop = stop_.get_token();
   Executor executor = io_.get_executor();
   spawn(executor, instances_.run(stop), "instances informer");
+  spawn(executor, coming_.run(stop), "informer of instances that come");
+  spawn(executor, migrations_->run(stop), "migrations");
   spawn(executor, pods_.run(stop), "pods informer");
   spawn(executor, node_.run(stop), "node informer");
   spawn(executor, know_the_node(), "what the node can do");

@@ -20,13 +20,18 @@ bool parse_number(const std::string& text, T& out) {
   return ec == std::errc{} && end == text.data() + text.size();
 }
 
-bool set_listen(Options& options, const std::string& text) {
+bool read_address(const std::string& text, std::string& address, std::uint16_t& port) {
   std::size_t colon = text.rfind(':');
   if (colon == std::string::npos) return false;
-  options.listen_address = text.substr(0, colon);
-  if (options.listen_address.starts_with('[') && options.listen_address.ends_with(']'))
-    options.listen_address = options.listen_address.substr(1, options.listen_address.size() - 2);
-  return !options.listen_address.empty() && parse_number(text.substr(colon + 1), options.listen_port);
+  address = text.substr(0, colon);
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+  return !address.empty() && parse_number(text.substr(colon + 1), port);
+}
+
+bool set_listen(Options& options, const std::string& text) { return read_address(text, options.listen_address, options.listen_port); }
+
+bool set_migration_listen(Options& options, const std::string& text) {
+  return read_address(text, options.migration_listen_address, options.migration_listen_port);
 }
 
 auto text_into(std::string Options::*member) {
@@ -46,6 +51,8 @@ const std::vector<Flag>& flags() {
       {"launcher-uid", "UID", "user that launchers run as", [](Options& o, const std::string& t) { return parse_number(t, o.launcher_uid); }},
       {"listen", "IP:PORT", "where virt-api calls; port 0 takes a free one", set_listen},
       {"advertise-address", "IP:PORT", "what virt-api is told; the listening address when not given", text_into(&Options::advertise_address)},
+      {"migration-listen", "IP:PORT", "where other nodes bring migrations; the address of --listen and a free port when not given", set_migration_listen},
+      {"migration-advertise-address", "IP:PORT", "what other nodes are told; the listening address when not given", text_into(&Options::migration_advertise_address)},
       {"tls-cert", "FILE", "certificate of the port, common name virt-handler", text_into(&Options::tls_cert)},
       {"tls-key", "FILE", "its key", text_into(&Options::tls_key)},
       {"client-ca", "FILE", "who signed virt-api's certificate", text_into(&Options::client_ca)},

@@ -17,6 +17,9 @@ struct Options {
   std::string listen_address = "127.0.0.1";
   std::uint16_t listen_port = 0;      ///< 0: a free one
   std::string advertise_address;      ///< "IP:PORT"; empty: the listening one
+  std::string migration_listen_address;   ///< empty: listen_address
+  std::uint16_t migration_listen_port = 0;
+  std::string migration_advertise_address;
   std::string tls_cert, tls_key, client_ca;
   std::string agent_socket;           ///< empty: none
   std::string kvm_probe_kernel;       ///< empty: no KVM

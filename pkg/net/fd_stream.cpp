@@ -107,6 +107,17 @@ void FdStream::close() {
   descriptor_.close(ignored);
 }
 
+FdStream::Raw FdStream::release() {
+  Raw out;
+  if (closed_) return out;
+  closed_ = true;
+  out.ssl = std::exchange(ssl_, nullptr);
+  out.context = std::move(context_);
+  out.ahead = std::move(ahead_);
+  out.fd = descriptor_.release();
+  return out;
+}
+
 Awaitable<Result<void>> FdStream::wait(Wanted what) {
   if (closed_) co_return cancelled();
   auto kind = what == Wanted::Read ? asio::posix::stream_descriptor::wait_read
@@ -116,6 +127,8 @@ Awaitable<Result<void>> FdStream::wait(Wanted what) {
   if (ec) co_return Error(Code::Unavailable, "wait for the connection: " + ec.message());
   co_return Result<void>{};
 }
+
+Awaitable<Result<void>> FdStream::wait_readable() { co_return co_await wait(Wanted::Read); }
 
 void FdStream::on_readable(std::function<void()> f) {
   if (closed_) return;

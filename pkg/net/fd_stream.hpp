@@ -49,10 +49,22 @@ class FdStream final : public std::enable_shared_from_this<FdStream> {
   bool closed() const { return closed_; }
   /// Puts bytes back: the next read returns them first.
   void unread(std::string_view bytes) { ahead_.insert(0, bytes); }
+  /// Returns when the socket may be readable; Cancelled when it was closed here.
+  Awaitable<Result<void>> wait_readable();
   /// Calls `f` once when the socket may be readable, or not at all when it is closed before.
   void on_readable(std::function<void()> f);
 
   int fd() { return descriptor_.native_handle(); }
+
+  /// What is under it, for who goes on without an executor: this stream is closed after that, and nobody may be
+  /// waiting in it. The taker frees `ssl` (SSL_free), then closes `fd`.
+  struct Raw {
+    int fd = -1;
+    SSL* ssl = nullptr;
+    std::shared_ptr<TlsContext> context;
+    std::string ahead;      ///< was read already, comes before everything else
+  };
+  Raw release();
 
  private:
   enum class Wanted { Read, Write };

@@ -112,7 +112,7 @@ std::vector<Identity> identities_of(const ClusterNames& names) {
   for (const auto& node : names.nodes) {
     all.push_back({"node-" + node, {.common_name = "system:node:" + node, .organizations = {"system:nodes"}, .client = true}, true, root});
     all.push_back({"virt-handler-" + node,
-                   {.common_name = "virt-handler", .dns_names = {"virt-handler", "localhost"}, .server = true, .client = true}, true, root});
+                   {.common_name = "virt-handler", .organizations = {"nodevirt.io:node:" + node}, .dns_names = {"virt-handler", "localhost"}, .server = true, .client = true}, true, root});
   }
   return all;
 }

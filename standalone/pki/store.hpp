@@ -38,7 +38,8 @@ struct ClusterNames {
 ///   virt-api                 client, server (virt-api.kubevirt.svc), and client towards virt-handler
 ///   virt-controller          client
 ///   node-NODE                system:node:NODE, group system:nodes
-///   virt-handler-NODE        CN virt-handler: client, and server of the name virt-handler
+///   virt-handler-NODE        CN virt-handler: client, and server of the name virt-handler; organization
+///                            nodevirt.io:node:NODE: the other nodes' virt-handlers know by it whose migration it is
 std::vector<Identity> identities_of(const ClusterNames& names);
 
 struct EnsureOptions {

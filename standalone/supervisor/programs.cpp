@@ -4,7 +4,7 @@ namespace nodevirt::supervisor {
 namespace {
 
 constexpr int kFirst = 3;   // the number of the first inherited descriptor
-constexpr int kHandlerPort = 8186;
+constexpr int kHandlerPort = 8186, kMigrationPort = 8188;
 
 using Args = std::vector<std::string>;
 
@@ -96,6 +96,7 @@ Program virt_handler(const ProgramContext& c, const nodes::Topology& t, std::siz
   add(p.args, "launcher-uid", std::to_string(c.users.launcher.uid));
   add(p.args, "listen", fmt::format("{}:{}", n.address, kHandlerPort));
   add(p.args, "advertise-address", fmt::format("{}:{}", n.address, kHandlerPort));
+  add(p.args, "migration-listen", fmt::format("{}:{}", n.address, kMigrationPort));
   add(p.args, "tls-cert", pki(c, "virt-handler-" + n.name + ".crt"));
   add(p.args, "tls-key", pki(c, "virt-handler-" + n.name + ".key"));
   add(p.args, "client-ca", pki(c, "ca.crt"));

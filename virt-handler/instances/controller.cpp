@@ -42,6 +42,7 @@ Observation InstanceController::Impl::observe(const InstanceObject& object, cons
   Observation out;
   out.vmi = object.view.get();
   out.now = deps.clock.wall();
+  out.migrating = migration::source_is_held(object.migration, deps.node);
   if (!launcher) return out;
   out.pod_found = !launcher->pod_gone;
   out.pod_deleting = launcher->pod->deleting;
@@ -197,8 +198,12 @@ Awaitable<Result<runtime::Action>> InstanceController::Impl::reconcile(std::stri
   if (!object) co_return runtime::Action{};
   if (object->view->status.node_name != deps.node && !object->view->status.node_name.empty()) co_return runtime::Action{};
 
+  // After a migration to and fro there are several pods of it here.
+  deps.launchers.set_active(object->meta.uid, migration::active_pod(object->migration, deps.node));
+  deps.launchers.forget_former(object->meta.uid);
   std::shared_ptr<Launcher> launcher = deps.launchers.of_instance(object->meta.uid);
-  co_await confirm_ended(*object->view, launcher);
+  bool migrating = migration::source_is_held(object->migration, deps.node);
+  if (!migrating) co_await confirm_ended(*object->view, launcher);
   Plan next = plan(observe(*object, launcher));
   if (auto delay = delay_of(next.step, object->meta.uid)) co_return runtime::Action{*delay};
   bool confirmed_gone = false;
@@ -211,7 +216,7 @@ Awaitable<Result<runtime::Action>> InstanceController::Impl::reconcile(std::stri
   auto applied = co_await apply(next.step, object, launcher);
   std::optional<Error> failure;
   if (!applied.ok()) failure = applied.error();
-  if (launcher) co_await refresh_guest(launcher);
+  if (launcher && !migrating) co_await refresh_guest(launcher);
 
   auto json = parse_json(object->text);
   if (!json.ok()) co_return json.error();

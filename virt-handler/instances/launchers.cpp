@@ -37,6 +37,7 @@ struct Launchers::Impl : std::enable_shared_from_this<Impl> {
 
   Deps deps;
   std::map<std::string, std::shared_ptr<Launcher>> by_pod;  ///< pod uid
+  std::map<std::string, std::string> active;                ///< instance uid -> pod name
   bool stopped = false;
 
   std::filesystem::path empty_dir(const PodObject& pod, std::string_view volume) const {
@@ -193,9 +194,31 @@ void Launchers::pod_changed(const std::shared_ptr<const PodObject>& old, const s
 
 std::shared_ptr<Launcher> Launchers::of_instance(const std::string& instance_uid) const {
   std::shared_ptr<Launcher> best;
+  auto active = impl_->active.find(instance_uid);
+  for (const auto& [uid, launcher] : impl_->by_pod)
+    if (active != impl_->active.end() && launcher->pod->instance_uid == instance_uid && launcher->pod->meta.name == active->second) return launcher;
   for (const auto& [uid, launcher] : impl_->by_pod)
     if (launcher->pod->instance_uid == instance_uid && (!best || best->pod_gone || best->pod->ended())) best = launcher;
   return best;
+}
+
+std::shared_ptr<Launcher> Launchers::of_pod(const std::string& ns, const std::string& pod) const {
+  std::shared_ptr<Launcher> best;
+  for (const auto& [uid, launcher] : impl_->by_pod)
+    if (launcher->pod->meta.name == pod && launcher->pod->meta.ns == ns && (!best || best->pod_gone)) best = launcher;
+  return best;
+}
+
+void Launchers::set_active(const std::string& instance_uid, std::string pod) {
+  if (pod.empty()) impl_->active.erase(instance_uid);
+  else impl_->active[instance_uid] = std::move(pod);
+}
+
+void Launchers::forget_former(const std::string& instance_uid) {
+  std::shared_ptr<Launcher> active = of_instance(instance_uid);
+  std::erase_if(impl_->by_pod, [&](const auto& item) {
+    return item.second->pod_gone && item.second->pod->instance_uid == instance_uid && item.second != active;
+  });
 }
 
 std::vector<std::shared_ptr<Launcher>> Launchers::of_key(const std::string& key) const {
@@ -217,6 +240,7 @@ Awaitable<void> Launchers::prepare_network(std::shared_ptr<Launcher> launcher, s
 }
 
 void Launchers::forget_gone(const std::string& instance_uid) {
+  impl_->active.erase(instance_uid);
   std::erase_if(impl_->by_pod, [&](const auto& item) {
     return item.second->pod_gone && item.second->pod->instance_uid == instance_uid;
   });

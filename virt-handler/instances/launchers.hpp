@@ -52,11 +52,17 @@ class Launchers {
   void pod_changed(const std::shared_ptr<const PodObject>& old, const std::shared_ptr<const PodObject>& now);
   /// By the instance's uid; null when no pod of it is or was here.
   std::shared_ptr<Launcher> of_instance(const std::string& instance_uid) const;
+  /// By the pod's name; null when it is not here.
+  std::shared_ptr<Launcher> of_pod(const std::string& ns, const std::string& pod) const;
+  /// Where the instance's guest is, when it migrates: of_instance() answers this pod's launcher, where it is here.
+  void set_active(const std::string& instance_uid, std::string pod);
   /// All pods of instances of that name; there may be one of a previous life.
   std::vector<std::shared_ptr<Launcher>> of_key(const std::string& key) const;
   std::vector<std::shared_ptr<Launcher>> all() const;
   /// Prepares the network again; returns when it is done.
   Awaitable<void> prepare_network(std::shared_ptr<Launcher> launcher, std::shared_ptr<const api::Instance> vmi);
+  /// Drops pods of the instance that are gone and not the active one (former sources of migrations).
+  void forget_former(const std::string& instance_uid);
   /// Drops what is remembered of pods that are gone, once nobody needs it.
   void forget_gone(const std::string& instance_uid);
   void stop();

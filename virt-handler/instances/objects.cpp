@@ -18,6 +18,7 @@ Result<InstanceObject> InstanceObject::decode(const Json& object) {
   out.meta = runtime::ObjectMeta::from_json(object);
   out.view = std::make_shared<const api::Instance>(std::move(view));
   out.text = dump_json(object);
+  out.migration = migration::migration_of(object);
   return out;
 }
 

@@ -5,6 +5,7 @@
 
 #include "api/vmi.hpp"
 #include "pkg/runtime/informer.hpp"
+#include "virt-handler/migration/state.hpp"
 
 namespace nodevirt::virt_handler {
 
@@ -12,6 +13,7 @@ struct InstanceObject {
   runtime::ObjectMeta meta;
   std::shared_ptr<const api::Instance> view;
   std::string text;  ///< compact JSON, whole
+  std::optional<migration::MigrationState> migration;
   static Result<InstanceObject> decode(const Json& object);
 };
 

@@ -37,6 +37,7 @@ PhaseOutcome next_phase(const StatusInput& in) {
   const std::string& old = seen.vmi->status.phase;
   PhaseOutcome same{old, in.object.contains("status") ? string_at(in.object, {"status", "reason"}) : "", ""};
   if (old != "Scheduled" && old != "Running") return same;
+  if (seen.migrating) return same;
   if (in.pod_confirmed_gone) return phase_without_pod(in);
   if (!seen.pod_found) return same;
 

@@ -41,7 +41,7 @@ bool has_ended(const launcher::v1::DomainState& domain, bool ran) {
 Plan plan(const Observation& seen) {
   const api::Instance& vmi = *seen.vmi;
   bool ours = vmi.status.phase == "Scheduled" || vmi.status.phase == "Running" || vmi.final_phase();
-  if (!ours) return {};
+  if (!ours || seen.migrating) return {};
   if (!seen.pod_found) return vmi.final_phase() ? Plan{} : Plan{Step::ConfirmPodGone, {}};
   if (!seen.connected || !seen.domain) return plan_unreachable(seen);
 

@@ -22,6 +22,8 @@ struct Observation {
   const launcher::v1::DomainState* domain = nullptr; ///< the last one told; null: never told
   Clock::Duration absent_for{};                      ///< the launcher sees no domain since then
   std::string domain_message;                        ///< what went wrong with it
+  /// The guest is on its way to another node: what its domain does here is the migration's to judge.
+  bool migrating = false;
   Clock::WallTime now;
 };
 

@@ -25,7 +25,8 @@ std::string io_error(const std::string& message) {
 }
 
 void set_paused(Json& conditions, const launcher::v1::DomainState* domain, const std::string& message, Clock::WallTime now) {
-  if (!domain || domain->state() != "Paused" || domain->reason() == "StartingUp") {
+  bool by_migration = domain && (domain->reason() == "Migration" || domain->reason().starts_with("Postcopy"));
+  if (!domain || domain->state() != "Paused" || domain->reason() == "StartingUp" || by_migration) {
     remove_condition(conditions, "Paused");
     return;
   }

@@ -14,6 +14,7 @@ struct NodeFacts {
   std::optional<bool> schedulable;       ///< new instances may come; absent: not known yet, and nothing is said
   std::optional<bool> kvm;               ///< absent: not known yet
   std::string address;                   ///< "IP:PORT" for virt-api
+  std::string migration_address;         ///< "IP:PORT" for other nodes' virt-handlers
   std::string cpu_vendor;                ///< as /proc/cpuinfo has it
 };
 

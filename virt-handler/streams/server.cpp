@@ -62,7 +62,7 @@ Result<std::shared_ptr<Launcher>> StreamServer::Impl::find_launcher(const Route&
   std::shared_ptr<Launcher> best;
   bool other = false;
   for (const std::shared_ptr<Launcher>& launcher : deps.launchers.of_key(route.key())) {
-    if (launcher->pod_gone || launcher->pod->ended()) continue;
+    if (launcher->pod_gone || launcher->pod->ended() || launcher != deps.launchers.of_instance(launcher->pod->instance_uid)) continue;
     if (!uid.empty() && launcher->pod->instance_uid != uid) {
       other = true;
       continue;

@@ -17,6 +17,7 @@ void SourceHandover::note_written(Note note) { note_ = note; settle(); }
 void SourceHandover::released_said() { said_ = true; }
 void SourceHandover::kept_said() { said_ = true; }
 void SourceHandover::cancel_begun() { cancel_begun_ = true; }
+void SourceHandover::cancel_failed() { cancel_begun_ = false; }
 
 void SourceHandover::ended(bool ok) {
   ended_ = true;

@@ -41,6 +41,7 @@ class SourceHandover {
   void released_said();
   void kept_said();
   void cancel_begun();
+  void cancel_failed();
 
   struct Wants {
     std::optional<Note> note;     ///< to be durable before anything else here is done

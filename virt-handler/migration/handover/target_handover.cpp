@@ -43,7 +43,7 @@ TargetHandover::Wants TargetHandover::wants() const {
       out.say_loaded = loaded_ && link_ && !loaded_said_;
       break;
     case Decision::Run:
-      out.resume = loaded_ && !running_ && !lost_;
+      out.resume = !running_ && !lost_;  // in post-copy nothing is "loaded" before it runs
       out.complete = (running_ || lost_) && !completed_;
       out.say_resumed = running_ && link_ && !resumed_said_;
       out.done = completed_ && (running_ || lost_);

@@ -1,0 +1,331 @@
+#include "pkg/base/failpoint.hpp"
+#include "pkg/base/log.hpp"
+#include "virt-handler/migration/source/outgoing_impl.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+NV_DECLARE_FAILPOINT(kBeforeRelease, "virt-handler.migration-before-release");
+NV_DECLARE_FAILPOINT(kAfterRelease, "virt-handler.migration-after-release");
+NV_DECLARE_FAILPOINT(kBeforeSourceStore, "virt-handler.migration-before-source-store");
+NV_DECLARE_FAILPOINT(kAfterSourceStore, "virt-handler.migration-after-source-store");
+
+/// A release that an earlier life asked for is over by then (the call itself has 30 s).
+constexpr Clock::Duration kOldCalls = 35s;
+/// libvirt's own end of the job, after the guest has moved.
+constexpr Clock::Duration kJobEnd = 10s;
+
+Outgoing::Impl::Impl(Deps d, std::shared_ptr<const InstanceObject> o)
+    : deps(std::move(d)), object(std::move(o)), ns(object->meta.ns), name(object->meta.name), instance(object->meta.uid), id(object->migration->uid),
+      state(*object->migration), journal(deps.journal), handover(journal.read(id)), recovered(!state.started.empty()), born(deps.clock.now()) {}
+
+FindLauncher Outgoing::Impl::find_launcher() {
+  std::weak_ptr<Impl> weak = weak_from_this();
+  return [weak]() -> std::shared_ptr<Launcher> {
+    auto impl = weak.lock();
+    return impl ? impl->deps.launchers.of_pod(impl->ns, impl->state.source_pod) : nullptr;
+  };
+}
+
+launcher::v1::DomainRequest Outgoing::Impl::domain() const {
+  launcher::v1::DomainRequest out;
+  out.set_ns(ns);
+  out.set_name(name);
+  out.set_uid(instance);
+  return out;
+}
+
+launcher::v1::MigrationRequest Outgoing::Impl::request() const {
+  launcher::v1::MigrationRequest out;
+  *out.mutable_domain() = domain();
+  out.set_migration_uid(id);
+  return out;
+}
+
+void Outgoing::Impl::give_up(std::string reason) {
+  if (failure.empty()) failure = std::move(reason);
+}
+
+/// The instance as it was read, from wherever.
+void Outgoing::Impl::feed(const Json& vmi) {
+  auto now = migration_of(vmi);
+  if (!now || now->uid != id) {
+    // Another one can only begin when this one was seen to be over.
+    gone = true;
+    poke();
+    return;
+  }
+  state = *now;
+  stored = vmi;
+  handover.stored(state.owner, state.failed, state.moved());
+  bool deleting = !string_at(vmi, {"metadata", "deletionTimestamp"}).empty();
+  if ((state.abort_requested || deleting) && !cancelled) {
+    cancelled = true;
+    give_up(deleting ? "the instance is being deleted" : "cancelled");
+    handover.cancel();
+  }
+  poke();
+}
+
+Awaitable<void> Outgoing::Impl::refresh() {
+  auto self = shared_from_this();
+  if (reading) co_return;
+  reading = true;
+  auto now = co_await read_instance(deps.client, ns, name, instance);
+  reading = false;
+  if (!now.ok()) co_return;  // asked again by the next tick
+  if (now->gone) {
+    gone = true;
+    poke();
+  } else {
+    feed(now->vmi);
+  }
+}
+
+Awaitable<void> Outgoing::Impl::tick() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  int ticks = 0;
+  while (co_await deps.clock.sleep(250ms, token)) {
+    if (over) co_return;
+    ++ticks;
+    if (policy && ticks % 20 == 0 && !job_ended) {
+      Decision decision = policy->tick(deps.clock.now());
+      for (Action& action : decision.actions) actions.push_back(std::move(action));
+    }
+    if (recovered && handover.decision() == SourceHandover::Decision::Open && ticks % 20 == 0 && deps.clock.now() - born >= kOldCalls)
+      spawn(deps.executor, ask_again(), "migration: ask the launcher again");
+    if (job_ended && recovered && handover.decision() == SourceHandover::Decision::Open && ticks % 2 == 0)
+      spawn(deps.executor, see_whether_it_runs(), "migration: look at the guest");
+    // What the informer does not tell: the instance is another node's as soon as the guest has moved.
+    if (handover.decision() != SourceHandover::Decision::Open && ticks % 4 == 0) spawn(deps.executor, refresh(), "migration: read the instance");
+    poke();
+  }
+}
+
+/// How things stand now that nothing of an earlier life can be under way any more.
+Awaitable<void> Outgoing::Impl::ask_again() {
+  auto self = shared_from_this();
+  MigrationRpc rpc = rpc_of(find_launcher()());
+  if (!rpc) co_return;
+  launcher::v1::WatchMigrationRequest watch;
+  watch.set_migration_uid(id);
+  auto stream = rpc->watch_migration(watch);
+  auto event = co_await stream->next();
+  if (!event.ok()) co_return;
+  told(*event, true);
+  handover.old_calls_ended();
+  poke();
+}
+
+/// After the job a guest that runs stays: no release can take it any more.
+Awaitable<void> Outgoing::Impl::see_whether_it_runs() {
+  auto self = shared_from_this();
+  MigrationRpc rpc = rpc_of(find_launcher()());
+  if (!rpc) co_return;
+  launcher::v1::DomainRequest ask = domain();
+  auto now = co_await rpc.client->get_domain(ask);
+  if (!now.ok() || now->state() != "Running") co_return;
+  give_up("virt-handler was restarted");
+  handover.resumed();
+  poke();
+}
+
+Awaitable<void> Outgoing::Impl::note(Note wanted) {
+  auto self = shared_from_this();
+  Journal* where = &journal;
+  std::string migration = id;
+  auto work = [where, migration, wanted] { return where->write(migration, wanted); };
+  auto written = co_await blocking(work);
+  noting = false;
+  // Without it only a restart in the very moment could be mistaken; a guest that stands still is worse.
+  if (!written.ok()) log::error("{}/{}: migration {}: {}", ns, name, id, written.error().message);
+  handover.note_written(wanted);
+  poke();
+}
+
+Awaitable<void> Outgoing::Impl::release() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  Clock::Duration pause = 100ms;
+  std::optional<bool> answer;
+  if (MigrationRpc rpc = rpc_of(find_launcher()())) {
+    NV_FAILPOINT(kBeforeRelease);
+    launcher::v1::MigrationRequest ask = request();
+    auto released = co_await rpc->release_source(ask);
+    NV_FAILPOINT(kAfterRelease);
+    if (released.ok()) {
+      answer = released->released();
+      guest_was_paused = guest_was_paused || released->guest_was_paused();
+      log::info("{}/{}: migration {}: the source is {}{}", ns, name, id, *answer ? "released" : "kept: ", released->why_kept());
+      if (!*answer) give_up("the guest went on at the source: " + released->why_kept());
+    } else {
+      if (released.error().reason == "NotYet") pause = 5ms;
+      else log::warning("{}/{}: migration {}: {}", ns, name, id, released.error().message);
+    }
+  }
+  if (!answer) co_await deps.clock.sleep(pause, token);
+  releasing = false;
+  handover.release_answered(answer);
+  poke();
+}
+
+/// Ends the job; or, after it, lets a guest go on that it has left standing.
+Awaitable<void> Outgoing::Impl::cancel_job() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  if (MigrationRpc rpc = rpc_of(find_launcher()())) {
+    launcher::v1::MigrationRequest ask = request();
+    auto cancelled_now = co_await rpc->cancel(ask);
+    if (!cancelled_now.ok()) {
+      log::warning("{}/{}: migration {}: {}", ns, name, id, cancelled_now.error().message);
+      handover.cancel_failed();
+    }
+  } else {
+    handover.cancel_failed();
+  }
+  co_await deps.clock.sleep(500ms, token);
+  cancelling = false;
+  poke();
+}
+
+Awaitable<void> Outgoing::Impl::store(MakePatch make) {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  NV_FAILPOINT(kBeforeSourceStore);
+  auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token);
+  NV_FAILPOINT(kAfterSourceStore);
+  if (!written.ok()) {
+    log::warning("{}/{}: migration {}: {}", ns, name, id, written.error().message);
+    co_await deps.clock.sleep(500ms, token);
+  } else if (written->gone) {
+    gone = true;
+  } else {
+    feed(written->vmi);
+  }
+  storing = false;
+  poke();
+}
+
+void Outgoing::Impl::act() {
+  std::shared_ptr<Launcher> launcher = find_launcher()();
+  bool standing = launcher && launcher->domain && launcher->domain->state() == "Paused" && launcher->domain->reason() == "Migration";
+  handover.stopped_by_migration(standing);
+  SourceHandover::Wants wants = handover.wants();
+  Executor executor = deps.executor;
+  // What is under way is marked before it begins: a coroutine may start later.
+  if (wants.note && !std::exchange(noting, true)) spawn(executor, note(*wants.note), "migration: note");
+  if (wants.release && !std::exchange(releasing, true)) {
+    handover.release_begun();
+    spawn(executor, release(), "migration: release");
+  }
+  if ((wants.cancel_job || wants.unpause) && !std::exchange(cancelling, true)) {
+    if (wants.cancel_job) handover.cancel_begun();
+    spawn(executor, cancel_job(), "migration: cancel");
+  }
+  if (wants.say_released && link) {
+    link->say(released_message(guest_was_paused));
+    handover.released_said();
+  }
+  if (wants.say_kept && link) {
+    link->say(plain_message("kept"));
+    handover.kept_said();
+  }
+  if (wants.store_target && !std::exchange(storing, true)) {
+    std::string migration = id;
+    MakePatch make = [migration](const Json& vmi) { return owner_target_patch(vmi, migration); };
+    spawn(executor, store(make), "migration: store");
+  }
+  if (wants.store_failed && !std::exchange(storing, true)) {
+    std::string migration = id, reason = failure.empty() ? "the guest went on at the source" : failure;
+    Clock::WallTime now = deps.clock.wall();
+    MakePatch make = [migration, reason, now](const Json& vmi) { return failed_patch(vmi, migration, reason, now); };
+    spawn(executor, store(make), "migration: store");
+  }
+  if (handover.decision() != SourceHandover::Decision::Open) actions.clear();
+  if (!actions.empty() && !job_ended && !std::exchange(steering, true)) spawn(executor, steer(), "migration: steer");
+}
+
+Awaitable<void> Outgoing::Impl::run() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  Executor executor = deps.executor;
+  log::info("{}/{}: migration {} to node {}{}", ns, name, id, state.target_node, recovered ? " (begun before)" : "");
+  auto json = parse_json(object->text);
+  if (json.ok()) feed(*json);
+  launcher::v1::WatchMigrationRequest watch;
+  watch.set_migration_uid(id);
+  watch.set_sample_interval_ms(200);
+  std::weak_ptr<Impl> weak = self;
+  OnMigrationEvent on_event = [weak](const launcher::v1::MigrationEvent& event, bool first) {
+    if (auto impl = weak.lock()) impl->told(event, first);
+  };
+  spawn(executor, follow_launcher(find_launcher(), watch, deps.clock, on_event, token), "migration: follow the launcher");
+  spawn(executor, tick(), "migration: tick");
+  spawn(executor, keep_link(), "migration: link");
+  if (!recovered) spawn(executor, begin(), "migration: begin");
+  while (!token.stop_requested() && !gone && !handover.wants().done) {
+    dirty = false;
+    act();
+    if (!dirty) co_await wake.wait(token);
+  }
+  if (!token.stop_requested()) co_await finish();
+}
+
+Awaitable<void> Outgoing::Impl::finish() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  bool moved = !gone && handover.decision() == SourceHandover::Decision::Released;
+  log::info("{}/{}: migration {}: {}", ns, name, id,
+            gone ? "the instance is gone, or migrates anew" : moved ? "the guest has moved" : "the guest stays: " + failure);
+  if (!gone && !moved) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure.empty() ? "the guest went on here" : failure));
+  if (moved) {
+    Clock::Time until = deps.clock.now() + kJobEnd;
+    while (!job_ended && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token)) {}
+    // The pod has nothing left to do.
+    if (MigrationRpc rpc = rpc_of(find_launcher()())) {
+      launcher::v1::DomainRequest ask = domain();
+      auto ended = co_await rpc.client->command(rpc::DomainCommand::Delete, ask);
+      if (!ended.ok()) log::debug("{}/{}: {}", ns, name, ended.error().message);
+    }
+  }
+  if (sockets) {
+    sockets->stop();
+    sockets->end_streams();
+  }
+  over = true;
+  if (link) link->close();
+  journal.remove(id);
+  stop.request_stop();
+  deps.changed(ns + "/" + name);
+}
+
+Outgoing::Outgoing(Deps deps, std::shared_ptr<const InstanceObject> object) : impl_(std::make_shared<Impl>(std::move(deps), std::move(object))) {
+  Executor executor = impl_->deps.executor;
+  spawn(executor, impl_->run(), "migration out");
+}
+
+Outgoing::~Outgoing() {
+  impl_->over = true;
+  impl_->stop.request_stop();
+  if (impl_->link) impl_->link->close();
+  if (impl_->sockets) {
+    impl_->sockets->stop();
+    impl_->sockets->end_streams();
+  }
+}
+
+void Outgoing::instance(std::shared_ptr<const InstanceObject> object) {
+  if (impl_->over) return;
+  if (!object) {
+    Executor executor = impl_->deps.executor;
+    spawn(executor, impl_->refresh(), "migration: read the instance");
+    return;
+  }
+  impl_->object = object;
+  if (auto json = parse_json(object->text); json.ok()) impl_->feed(*json);
+}
+
+const std::string& Outgoing::uid() const { return impl_->id; }
+bool Outgoing::over() const { return impl_->over; }
+
+}  // namespace nodevirt::virt_handler::migration

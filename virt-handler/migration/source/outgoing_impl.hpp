@@ -1,0 +1,88 @@
+// What stands behind Outgoing: one object, its coroutines in several files.
+#pragma once
+#include <deque>
+
+#include "pkg/runtime/signal.hpp"
+#include "virt-handler/migration/handover/journal.hpp"
+#include "virt-handler/migration/handover/source_handover.hpp"
+#include "virt-handler/migration/launcher_events.hpp"
+#include "virt-handler/migration/patches.hpp"
+#include "virt-handler/migration/instance_writer.hpp"
+#include "virt-handler/migration/prepared.hpp"
+#include "virt-handler/migration/source/outgoing.hpp"
+#include "virt-handler/migration/source/requests.hpp"
+#include "virt-handler/migration/stream/control_link.hpp"
+#include "virt-handler/migration/stream/pod_sockets.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
+  Impl(Deps d, std::shared_ptr<const InstanceObject> object);
+
+  // outgoing.cpp: the session, and what it does of what the handover wants
+  Awaitable<void> run();
+  void poke() {
+    dirty = true;
+    wake.notify_all();
+  }
+  void act();
+  void feed(const Json& vmi);
+  Awaitable<void> refresh();
+  Awaitable<void> note(Note note);
+  Awaitable<void> release();
+  Awaitable<void> cancel_job();
+  Awaitable<void> store(MakePatch make);
+  Awaitable<void> finish();
+  Awaitable<void> tick();
+  Awaitable<void> ask_again();
+  Awaitable<void> see_whether_it_runs();
+  void give_up(std::string reason);
+
+  // outgoing_job.cpp: before and during the job
+  Awaitable<void> begin();
+  Awaitable<Result<void>> try_to_begin();
+  Awaitable<Result<void>> wait_for_hello();
+  Awaitable<void> measure();
+  Awaitable<void> keep_link();
+  void heard(const Json& message);
+  void told(const launcher::v1::MigrationEvent& event, bool first);
+  void sampled(const launcher::v1::MigrationSample& sample);
+  void decided(const Sample& sample, Decision decision);
+  Awaitable<void> steer();
+  Awaitable<void> write_progress();
+  Awaitable<void> write_mode(std::string mode);
+
+  FindLauncher find_launcher();
+  launcher::v1::MigrationRequest request() const;
+  launcher::v1::DomainRequest domain() const;
+
+  Deps deps;
+  std::shared_ptr<const InstanceObject> object;   ///< the last one known
+  std::string ns, name, instance;                 ///< of the instance
+  std::string id;                                 ///< of the migration
+  MigrationState state;
+  Json stored;
+  Journal journal;
+  SourceHandover handover;
+  StopSource stop;
+  runtime::Signal wake;
+  bool dirty = false;             ///< something happened since act() last looked
+
+  std::shared_ptr<ControlLink> link;
+  std::optional<Hello> hello;
+  std::unique_ptr<PodSockets> sockets;
+  std::optional<Policy> policy;
+  std::deque<Action> actions;
+  std::optional<api::MigrationProgress> progress, progress_written;
+  Clock::Time progress_at{};
+  std::uint64_t dirty_rate = 0;
+
+  const bool recovered;           ///< the job was begun in an earlier life
+  Clock::Time born;
+  bool job_asked = false, job_ended = false, cancelled = false, guest_was_paused = false;
+  bool noting = false, releasing = false, cancelling = false, storing = false, steering = false, writing_progress = false, reading = false;
+  bool gone = false, over = false;
+  std::string failure;            ///< why it does not succeed; the first reason is kept
+};
+
+}  // namespace nodevirt::virt_handler::migration

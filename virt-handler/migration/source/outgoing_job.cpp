@@ -1,0 +1,269 @@
+// Before and during the job: the link to the target, the job's beginning, its samples and what they lead to.
+#include "pkg/base/failpoint.hpp"
+#include "pkg/base/log.hpp"
+#include "virt-handler/migration/source/outgoing_impl.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+NV_DECLARE_FAILPOINT(kBeforeMigrate, "virt-handler.migration-before-begin");
+NV_DECLARE_FAILPOINT(kAfterMigrate, "virt-handler.migration-after-begin");
+NV_DECLARE_FAILPOINT(kSwitchover, "virt-handler.migration-switchover");
+
+constexpr Clock::Duration kHelloLimit = 60s, kProgressPause = 1s;
+
+/// How fast the guest writes, while the target is still being prepared.
+Awaitable<void> Outgoing::Impl::measure() {
+  auto self = shared_from_this();
+  MigrationRpc rpc = rpc_of(find_launcher()());
+  if (!rpc) co_return;
+  launcher::v1::DirtyRateRequest ask;
+  *ask.mutable_domain() = domain();
+  ask.set_period_ms(1000);
+  auto rate = co_await rpc->get_dirty_rate(ask);
+  if (rate.ok()) dirty_rate = rate->bytes_per_second();
+  else log::debug("{}/{}: {}", ns, name, rate.error().message);
+}
+
+Awaitable<Result<void>> Outgoing::Impl::wait_for_hello() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  std::optional<Clock::Time> until;
+  while (!hello) {
+    if (cancelled || !failure.empty()) co_return Error{Code::Cancelled, failure};
+    if (!state.target_address.empty() && !until) until = deps.clock.now() + kHelloLimit;
+    if (until && deps.clock.now() >= *until) co_return Error{Code::Unavailable, fmt::format("virt-handler of node {} cannot be reached at {}", state.target_node, state.target_address)};
+    co_await wake.wait(token);
+    if (token.stop_requested()) co_return Error{Code::Cancelled, "stopped"};
+  }
+  co_return Result<void>{};
+}
+
+Awaitable<Result<void>> Outgoing::Impl::try_to_begin() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  MigrationRpc rpc = co_await wait_for_rpc(find_launcher(), deps.clock, 60s, token);
+  if (!rpc) co_return Error{Code::Unavailable, "the source's launcher does not answer"};
+  if (state.target_address.empty()) spawn(deps.executor, measure(), "migration: measure");
+  auto greeted = co_await wait_for_hello();
+  if (!greeted.ok()) co_return greeted.error();
+
+  Settings settings = settings_of(stored, *object->view, id, hello->prepared, dirty_rate);
+  policy.emplace(settings);
+  StartPlan plan = policy->start();
+  std::shared_ptr<Launcher> launcher = find_launcher()();
+  if (!launcher) co_return Error{Code::Unavailable, "the source's pod is gone"};
+  std::weak_ptr<Impl> weak = self;
+  PodSockets::Deps streams{.executor = deps.executor, .tls = deps.tls, .folder = deps.launchers.empty_dir(*launcher->pod, "migration"),
+                           .launcher_uid = deps.launcher_uid, .migration = id, .instance = instance, .target_node = state.target_node,
+                           .address = state.target_address, .plain_token = settings.config.disable_tls ? hello->token : std::string()};
+  streams.failed = [weak](Error error) {
+    if (auto impl = weak.lock()) {
+      log::warning("{}/{}: migration {}: {}", impl->ns, impl->name, impl->id, error.message);
+      impl->give_up(error.message);
+    }
+  };
+  sockets = std::make_unique<PodSockets>(std::move(streams));
+  PodSockets::Names names;
+  auto last_part = [](const std::string& path) { return path.substr(path.rfind('/') + 1); };
+  if (!hello->prepared.memory_socket().empty()) names.memory = last_part(hello->prepared.memory_socket());
+  if (!hello->prepared.disk_socket().empty()) names.disk = last_part(hello->prepared.disk_socket());
+  if (names.disk == names.memory) co_return Error{Code::InvalidArgument, "the target has one socket for memory and disks"};
+  NV_CO_TRY_VOID(sockets->listen(names));
+
+  std::string migration = id;
+  Clock::WallTime now = deps.clock.wall();
+  MakePatch make = [migration, now](const Json& vmi) { return started_patch(vmi, migration, now); };
+  auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token);
+  if (!written.ok()) co_return written.error();
+  if (written->gone) co_return Error{Code::NotFound, "the instance is gone"};
+  feed(written->vmi);
+  if (cancelled || state.failed) co_return Error{Code::Cancelled, failure.empty() ? "it was taken back" : failure};
+
+  rpc = rpc_of(find_launcher()());
+  if (!rpc) co_return Error{Code::Unavailable, "the source's launcher does not answer"};
+  launcher::v1::MigrateRequest ask = migrate_request(settings, plan, *object->view, id, domain(), hello->prepared);
+  NV_FAILPOINT(kBeforeMigrate);
+  job_asked = true;
+  auto begun = co_await rpc->migrate(ask);
+  NV_FAILPOINT(kAfterMigrate);
+  if (!begun.ok()) {
+    // Whether it was begun after all, the launcher's events would tell.
+    bool unknown = begun.error().code == Code::DeadlineExceeded || begun.error().code == Code::Unavailable;
+    if (unknown) give_up(begun.error().message);
+    if (!unknown) co_return begun.error();
+  }
+  deps.event(*object, "Normal", "Migrating", fmt::format("The guest migrates to node {}.", state.target_node));
+  if (cancelled) handover.cancel();
+  co_return Result<void>{};
+}
+
+Awaitable<void> Outgoing::Impl::begin() {
+  auto self = shared_from_this();
+  auto begun = co_await try_to_begin();
+  if (begun.ok() || stop.stop_requested()) co_return;
+  give_up(begun.error().message);
+  job_ended = true;
+  handover.ended(false);
+  poke();
+}
+
+/// The source opens the link, as often as needed.
+Awaitable<void> Outgoing::Impl::keep_link() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  Clock::Duration pause = 50ms;
+  while (!token.stop_requested() && !over) {
+    if (!link && !state.target_address.empty()) {
+      StreamTarget target{.address = state.target_address, .node = state.target_node};
+      StreamHeader header{.migration = id, .instance = instance, .channel = Channel::Control};
+      auto opened = co_await open_stream(target, deps.tls, header);
+      if (over || token.stop_requested()) co_return;
+      if (opened.ok()) {
+        pause = 50ms;
+        std::weak_ptr<Impl> weak = self;
+        link = std::make_shared<ControlLink>(deps.executor, *opened);
+        auto said = [weak](Json message) {
+          if (auto impl = weak.lock()) impl->heard(message);
+        };
+        auto lost = [weak](Error why) {
+          auto impl = weak.lock();
+          if (!impl) return;
+          log::debug("{}/{}: migration {}: the link is gone: {}", impl->ns, impl->name, impl->id, why.message);
+          impl->link.reset();
+          impl->handover.link(false);
+          impl->poke();
+        };
+        link->start(said, lost);
+        handover.link(true);
+        poke();
+      } else {
+        log::debug("{}/{}: migration {}: {}", ns, name, id, opened.error().message);
+        pause = std::min<Clock::Duration>(pause * 2, 1s);
+      }
+    }
+    co_await deps.clock.sleep(link ? Clock::Duration(200ms) : pause, token);
+  }
+}
+
+void Outgoing::Impl::heard(const Json& message) {
+  std::string type = string_at(message, {"type"});
+  if (type == "hello") {
+    auto read = parse_hello(message);
+    if (read.ok()) hello = std::move(*read);
+    else give_up(read.error().message);
+  } else if (type == "refused") {
+    give_up(fmt::format("node {} could not prepare the target: {}", state.target_node, string_at(message, {"error"})));
+  } else if (type == "loaded") {
+    handover.target_loaded();
+  } else if (type == "resumed") {
+    handover.target_resumed();
+    spawn(deps.executor, refresh(), "migration: read the instance");
+  }
+  poke();
+}
+
+void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first) {
+  using E = launcher::v1::MigrationEvent;
+  switch (event.kind()) {
+    case E::SAMPLE:
+    case E::ITERATION:
+      sampled(event.sample());
+      break;
+    case E::SWITCHOVER:
+      NV_FAILPOINT(kSwitchover);
+      handover.switchover();
+      break;
+    case E::POST_COPY:
+      if (policy) policy->post_copy_began();
+      handover.post_copy();
+      spawn(deps.executor, write_mode("PostCopy"), "migration: mode");
+      break;
+    case E::RESUMED:
+      give_up(event.error().empty() ? "the guest went on at the source" : event.error());
+      handover.resumed();
+      break;
+    case E::ENDED:
+      job_ended = true;
+      if (!event.error().empty()) give_up(event.error());
+      handover.ended(event.error().empty());
+      break;
+    case E::RELEASED:
+      handover.released();
+      break;
+    case E::NONE:
+      // Its job was about to begin when the earlier life ended.
+      if (first && recovered) {
+        give_up("virt-handler was restarted before the migration began");
+        job_ended = true;
+        handover.ended(false);
+      }
+      break;
+    default: break;
+  }
+  poke();
+}
+
+void Outgoing::Impl::sampled(const launcher::v1::MigrationSample& sample) {
+  if (!policy || job_ended) return;
+  Sample now = sample_of(sample);
+  decided(now, policy->step(now, deps.clock.now()));
+}
+
+void Outgoing::Impl::decided(const Sample& sample, Decision decision) {
+  progress = progress_of(id, sample, decision, deps.clock.wall());
+  for (Action& action : decision.actions) actions.push_back(std::move(action));
+  std::string mode(to_string(decision.mode));
+  if (mode != state.mode && !state.mode.empty() && mode != "PostCopy") spawn(deps.executor, write_mode(mode), "migration: mode");
+  bool due = deps.clock.now() - progress_at >= kProgressPause;
+  bool worth = !progress_written || api::worth_writing(*progress_written, *progress);
+  if (due && worth && !std::exchange(writing_progress, true))
+    spawn(deps.executor, write_progress(), "migration: progress");
+}
+
+Awaitable<void> Outgoing::Impl::steer() {
+  auto self = shared_from_this();
+  while (!actions.empty() && !job_ended && handover.decision() == SourceHandover::Decision::Open) {
+    Action action = std::move(actions.front());
+    actions.pop_front();
+    auto ask = steer_request(action, id, domain());
+    if (!ask) {
+      give_up(action.reason.empty() ? "it does not converge" : action.reason);
+      handover.cancel();
+      continue;
+    }
+    log::info("{}/{}: migration {}: {}: {}", ns, name, id, to_string(action.kind), action.reason);
+    MigrationRpc rpc = rpc_of(find_launcher()());
+    Result<void> done = Error{Code::Unavailable, "the launcher does not answer"};
+    if (rpc) done = co_await rpc->steer(*ask);
+    if (!done.ok() && !job_ended && policy) {
+      log::warning("{}/{}: migration {}: {}", ns, name, id, done.error().message);
+      policy->failed(action, deps.clock.now());
+    }
+  }
+  steering = false;
+  poke();
+}
+
+Awaitable<void> Outgoing::Impl::write_progress() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  progress_at = deps.clock.now();
+  api::MigrationProgress now = *progress;
+  std::string text = api::format_migration_progress(now), migration = id;
+  MakePatch make = [text, migration](const Json& vmi) { return progress_patch(vmi, migration, text); };
+  auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token);
+  if (written.ok()) progress_written = now;
+  writing_progress = false;
+}
+
+Awaitable<void> Outgoing::Impl::write_mode(std::string mode) {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  std::string migration = id;
+  state.mode = mode;
+  MakePatch make = [mode, migration](const Json& vmi) { return mode_patch(vmi, migration, mode); };
+  auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token);
+  if (!written.ok()) log::debug("{}/{}: {}", ns, name, written.error().message);
+}
+
+}  // namespace nodevirt::virt_handler::migration

@@ -1,0 +1,24 @@
+// From the effective settings and samples to the launcher's messages and back. Pure.
+#pragma once
+#include "api/migration_progress.hpp"
+#include "api/proto/launcher.pb.h"
+#include "virt-handler/instances/objects.hpp"
+#include "virt-handler/migration/policy/policy.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+/// `stored`: the instance's JSON. `dirty_rate`: measured before, 0 when it was not.
+Settings settings_of(const Json& stored, const api::Instance& vmi, const std::string& migration, const launcher::v1::PrepareTargetResponse& prepared,
+                     std::uint64_t dirty_rate);
+
+launcher::v1::MigrateRequest migrate_request(const Settings& settings, const StartPlan& plan, const api::Instance& vmi, const std::string& migration,
+                                             const launcher::v1::DomainRequest& domain, const launcher::v1::PrepareTargetResponse& prepared);
+
+Sample sample_of(const launcher::v1::MigrationSample& sample);
+
+/// Nothing for an action that is no steering (Abort).
+std::optional<launcher::v1::SteerRequest> steer_request(const Action& action, const std::string& migration, const launcher::v1::DomainRequest& domain);
+
+api::MigrationProgress progress_of(const std::string& migration, const Sample& sample, const Decision& decision, Clock::WallTime now);
+
+}  // namespace nodevirt::virt_handler::migration

@@ -1,0 +1,136 @@
+#include "virt-handler/migration/stream/pump.hpp"
+
+#include <csignal>
+#include <cstring>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <thread>
+#include <unistd.h>
+
+#include <openssl/ssl.h>
+
+#include "virt-handler/migration/stream/pump_direction.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+using Wait = Direction::Wait;
+
+/// Lives on the pump's thread.
+class PumpLoop {
+ public:
+  PumpLoop(std::shared_ptr<Pump> pump, net::FdStream::Raw node, int pod) : pump_(std::move(pump)), raw_(std::move(node)) {
+    PumpEnd node_end{raw_.fd, raw_.ssl}, pod_end{pod, nullptr};
+    if (raw_.ssl) {
+      SSL_clear_mode(raw_.ssl, SSL_MODE_RELEASE_BUFFERS);
+      SSL_set_read_ahead(raw_.ssl, 1);
+      SSL_set_default_read_buffer_len(raw_.ssl, kPumpBuffer);
+    }
+    to_pod_ = make(node_end, pod_end, std::move(raw_.ahead));
+    from_pod_ = make(pod_end, node_end, "");
+  }
+
+  Pump::Totals run() {
+    Pump::Totals totals;
+    Wait in = Wait::None, out = Wait::None;
+    while (!pump_->aborted_ && !(in == Wait::Done && out == Wait::Done)) {
+      if (in == Wait::None) in = burst(*to_pod_, totals.to_pod);
+      if (out == Wait::None) out = burst(*from_pod_, totals.from_pod);
+      pump_->moved_.store(totals.to_pod + totals.from_pod, std::memory_order_relaxed);
+      if (in == Wait::Failed || out == Wait::Failed) {
+        totals.error = in == Wait::Failed ? to_pod_->error() : from_pod_->error();
+        break;
+      }
+      if (in != Wait::None && out != Wait::None) wait(in, out);
+    }
+    if (pump_->aborted_ && totals.error.empty() && !(in == Wait::Done && out == Wait::Done)) totals.error = "ended from this side";
+    close();
+    return totals;
+  }
+
+ private:
+  static std::unique_ptr<Direction> make(PumpEnd source, PumpEnd sink, std::string ahead) {
+    if (!source.ssl && !sink.ssl && ahead.empty())
+      if (auto direction = spliced_direction(source, sink)) return direction;
+    return buffered_direction(source, sink, std::move(ahead));
+  }
+
+  /// A few steps before the other direction has its turn.
+  static Wait burst(Direction& direction, std::uint64_t& moved) {
+    Wait now = Wait::None;
+    for (int i = 0; i < 8 && now == Wait::None; ++i) now = direction.step(moved);
+    return now;
+  }
+
+  /// `to_pod` has the node as its source, `from_pod` has the pod.
+  void wait(Wait& in, Wait& out) {
+    pollfd node{raw_.fd, 0, 0}, pod{pump_->pod_fd_, 0, 0};
+    auto want = [](Wait what, pollfd& source, pollfd& sink) {
+      if (what == Wait::ReadableSource) source.events |= POLLIN;
+      if (what == Wait::WritableSource) source.events |= POLLOUT;
+      if (what == Wait::ReadableSink) sink.events |= POLLIN;
+      if (what == Wait::WritableSink) sink.events |= POLLOUT;
+    };
+    want(in, node, pod);
+    want(out, pod, node);
+    // An end that nobody waits for must not wake us with its hang-up again and again.
+    if (node.events == 0) node.fd = -1;
+    if (pod.events == 0) pod.fd = -1;
+    pollfd both[2] = {node, pod};
+    if (poll(both, 2, 1000) < 0) return;
+    auto ready = [&](Wait what, const pollfd& source, const pollfd& sink) {
+      constexpr short kGone = POLLERR | POLLHUP | POLLNVAL;
+      switch (what) {
+        case Wait::ReadableSource: return (source.revents & (POLLIN | kGone)) != 0;
+        case Wait::WritableSource: return (source.revents & (POLLOUT | kGone)) != 0;
+        case Wait::ReadableSink: return (sink.revents & (POLLIN | kGone)) != 0;
+        case Wait::WritableSink: return (sink.revents & (POLLOUT | kGone)) != 0;
+        default: return false;
+      }
+    };
+    if (ready(in, both[0], both[1])) in = Wait::None;
+    if (ready(out, both[1], both[0])) out = Wait::None;
+  }
+
+  void close() {
+    std::lock_guard lock(pump_->mutex_);
+    SSL_free(raw_.ssl);
+    ::close(raw_.fd);
+    ::close(pump_->pod_fd_);
+    pump_->node_fd_ = pump_->pod_fd_ = -1;
+  }
+
+  std::shared_ptr<Pump> pump_;
+  net::FdStream::Raw raw_;
+  std::unique_ptr<Direction> to_pod_, from_pod_;
+};
+
+std::shared_ptr<Pump> Pump::start(net::FdStream::Raw node, int pod_fd, std::function<void(const Totals&)> ended) {
+  std::shared_ptr<Pump> pump(new Pump(node.fd, pod_fd));
+  auto work = [pump, node = std::move(node), pod_fd, ended = std::move(ended)]() mutable {
+    Totals totals;
+    {
+      PumpLoop loop(std::move(pump), std::move(node), pod_fd);
+      totals = loop.run();
+    }
+    if (ended) ended(totals);
+  };
+  // The program's signals are for its main thread.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread thread(std::move(work));
+  pthread_setname_np(thread.native_handle(), "migration");
+  thread.detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return pump;
+}
+
+void Pump::abort() {
+  aborted_ = true;
+  std::lock_guard lock(mutex_);
+  if (node_fd_ >= 0) ::shutdown(node_fd_, SHUT_RDWR);
+  if (pod_fd_ >= 0) ::shutdown(pod_fd_, SHUT_RDWR);
+}
+
+}  // namespace nodevirt::virt_handler::migration

@@ -1,0 +1,40 @@
+// Moves bytes between a node's connection and a pod's socket, both ways, on a thread of its own: one buffer per
+// direction, read in big pieces and written straight out of it. Without TLS the bytes stay in the kernel (splice).
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include <openssl/types.h>
+
+#include "pkg/net/fd_stream.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+class Pump {
+ public:
+  struct Totals {
+    std::uint64_t to_pod = 0, from_pod = 0;   ///< bytes
+    std::string error;                        ///< why it ended before both directions had; empty: they had
+  };
+  /// Owns both ends from here on. `ended` is called once, on the pump's own thread, when all is closed; nothing of
+  /// the pump is touched after that. The ends of half a stream are carried over one by one.
+  static std::shared_ptr<Pump> start(net::FdStream::Raw node, int pod_fd, std::function<void(const Totals&)> ended);
+  /// Ends it soon, whatever it does. From any thread, any number of times.
+  void abort();
+  std::uint64_t bytes() const { return moved_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class PumpLoop;
+  Pump(int node_fd, int pod_fd) : node_fd_(node_fd), pod_fd_(pod_fd) {}
+
+  std::mutex mutex_;          ///< guards the descriptors' being open
+  int node_fd_, pod_fd_;      ///< -1: closed
+  std::atomic<std::uint64_t> moved_ = 0;
+  std::atomic<bool> aborted_ = false;
+};
+
+}  // namespace nodevirt::virt_handler::migration

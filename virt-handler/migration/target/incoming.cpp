@@ -1,0 +1,305 @@
+#include "virt-handler/migration/target/incoming.hpp"
+
+#include "api/fence.hpp"
+#include "pkg/base/failpoint.hpp"
+#include "pkg/base/id.hpp"
+#include "pkg/base/log.hpp"
+#include "virt-handler/migration/target/incoming_impl.hpp"
+#include "virt-handler/node/fence.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+NV_DECLARE_FAILPOINT(kLoaded, "virt-handler.migration-target-loaded");
+NV_DECLARE_FAILPOINT(kBeforeResume, "virt-handler.migration-before-resume");
+NV_DECLARE_FAILPOINT(kAfterResume, "virt-handler.migration-after-resume");
+NV_DECLARE_FAILPOINT(kBeforeTargetStore, "virt-handler.migration-before-target-store");
+NV_DECLARE_FAILPOINT(kAfterTargetStore, "virt-handler.migration-after-target-store");
+
+/// A guest that was to run here and is not to be found for so long is lost.
+constexpr Clock::Duration kLostAfter = 20s;
+/// Streams of a migration that went well end by themselves.
+constexpr Clock::Duration kStreamsEnd = 10s;
+
+Incoming::Impl::Impl(Deps d, std::shared_ptr<const InstanceObject> o)
+    : deps(std::move(d)), object(std::move(o)), ns(object->meta.ns), name(object->meta.name), instance(object->meta.uid), id(object->migration->uid),
+      state(*object->migration), token(new_uuid()) {}
+
+FindLauncher Incoming::Impl::find_launcher() {
+  std::weak_ptr<Impl> weak = weak_from_this();
+  return [weak]() -> std::shared_ptr<Launcher> {
+    auto impl = weak.lock();
+    return impl ? impl->deps.launchers.of_pod(impl->ns, impl->state.target_pod) : nullptr;
+  };
+}
+
+launcher::v1::MigrationRequest Incoming::Impl::request() const {
+  launcher::v1::MigrationRequest out;
+  out.mutable_domain()->set_ns(ns);
+  out.mutable_domain()->set_name(name);
+  out.mutable_domain()->set_uid(instance);
+  out.set_migration_uid(id);
+  return out;
+}
+
+void Incoming::Impl::feed(const Json& vmi) {
+  auto now = migration_of(vmi);
+  bool superseded = !now || now->uid != id;
+  if (!superseded) {
+    state = *now;
+    stored = vmi;
+  }
+  handover.stored(superseded ? Owner::None : state.owner, !superseded && state.failed, !superseded && state.moved(), superseded);
+  poke();
+}
+
+Awaitable<void> Incoming::Impl::refresh() {
+  auto self = shared_from_this();
+  if (reading) co_return;
+  reading = true;
+  auto now = co_await read_instance(deps.client, ns, name, instance);
+  reading = false;
+  if (!now.ok()) co_return;
+  if (now->gone) {
+    gone = true;
+    poke();
+  } else {
+    feed(now->vmi);
+  }
+}
+
+Awaitable<void> Incoming::Impl::tick() {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  for (int ticks = 1; co_await deps.clock.sleep(250ms, token); ++ticks) {
+    if (over) co_return;
+    // The informer tells it too; this is for the time after the label that it selects by.
+    if (ticks % 20 == 0 || (!link && told_once && ticks % 4 == 0)) spawn(deps.executor, refresh(), "migration: read the instance");
+    poke();
+  }
+}
+
+void Incoming::Impl::told(const launcher::v1::MigrationEvent& event) {
+  using E = launcher::v1::MigrationEvent;
+  told_once = true;
+  switch (event.kind()) {
+    case E::LOADED:
+      NV_FAILPOINT(kLoaded);
+      came_in = true;
+      handover.loaded();
+      break;
+    case E::RESUMED:
+      came_in = true;
+      handover.running();
+      break;
+    case E::POST_COPY:
+      post_copy = true;
+      handover.launcher_known();
+      break;
+    case E::ENDED:
+      log::info("{}/{}: migration {}: nothing came in: {}", ns, name, id, event.error());
+      handover.launcher_known();
+      break;
+    default:
+      handover.launcher_known();
+      break;
+  }
+  poke();
+}
+
+void Incoming::Impl::heard(const Json& message) {
+  std::string type = string_at(message, {"type"});
+  if (type == "released") {
+    keep_paused = bool_at(message, {"guestWasPaused"});
+    handover.source_released();
+  } else if (type == "kept") {
+    handover.source_kept();
+  }
+  poke();
+}
+
+Awaitable<void> Incoming::Impl::resume() {
+  auto self = shared_from_this();
+  StopToken token_ = stop.get_token();
+  if (MigrationRpc rpc = rpc_of(find_launcher()())) {
+    if (auto seconds = api::fence_seconds(object->meta.annotations)) {
+      auto armed = co_await rpc.client->renew_fence(boottime_ms() + static_cast<std::uint64_t>(*seconds) * 1000);
+      if (!armed.ok()) log::warning("{}/{}: arm the fence of the target: {}", ns, name, armed.error().message);
+    }
+    NV_FAILPOINT(kBeforeResume);
+    launcher::v1::MigrationRequest ask = request();
+    ask.set_keep_paused(keep_paused || paused_by_user(stored));
+    auto resumed = co_await rpc->resume_target(ask);
+    NV_FAILPOINT(kAfterResume);
+    if (resumed.ok()) {
+      log::info("{}/{}: migration {}: the guest runs here now", ns, name, id);
+      if (std::shared_ptr<Launcher> launcher = find_launcher()()) launcher->domain = std::move(*resumed);
+      handover.running();
+    } else if (resumed.error().reason == "NotLoaded") {
+      if (!not_loaded_since) not_loaded_since = deps.clock.now();
+      if (deps.clock.now() - *not_loaded_since >= kLostAfter) handover.lost();
+    } else {
+      log::warning("{}/{}: migration {}: {}", ns, name, id, resumed.error().message);
+    }
+  } else if (std::shared_ptr<Launcher> launcher = find_launcher()(); !launcher || launcher->pod_gone) {
+    if (!not_loaded_since) not_loaded_since = deps.clock.now();
+    if (deps.clock.now() - *not_loaded_since >= kLostAfter) handover.lost();
+  }
+  if (handover.wants().resume) co_await deps.clock.sleep(20ms, token_);
+  resuming = false;
+  poke();
+}
+
+Awaitable<void> Incoming::Impl::abandon() {
+  auto self = shared_from_this();
+  StopToken token_ = stop.get_token();
+  std::shared_ptr<Launcher> launcher = find_launcher()();
+  bool done = !launcher || launcher->pod_gone || launcher->pod->ended();
+  if (MigrationRpc rpc = rpc_of(launcher)) {
+    launcher::v1::MigrationRequest ask = request();
+    auto abandoned = co_await rpc->abandon_target(ask);
+    done = abandoned.ok();
+    if (!done) log::warning("{}/{}: migration {}: {}", ns, name, id, abandoned.error().message);
+  }
+  if (!done) co_await deps.clock.sleep(500ms, token_);
+  if (done) {
+    log::info("{}/{}: migration {}: the target is given up", ns, name, id);
+    handover.abandoned();
+  }
+  abandoning = false;
+  poke();
+}
+
+Awaitable<void> Incoming::Impl::store(MakePatch make) {
+  auto self = shared_from_this();
+  StopToken token_ = stop.get_token();
+  NV_FAILPOINT(kBeforeTargetStore);
+  auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token_);
+  NV_FAILPOINT(kAfterTargetStore);
+  if (!written.ok()) {
+    log::warning("{}/{}: migration {}: {}", ns, name, id, written.error().message);
+    co_await deps.clock.sleep(500ms, token_);
+  } else if (written->gone) {
+    gone = true;
+  } else {
+    feed(written->vmi);
+  }
+  storing = false;
+  poke();
+}
+
+void Incoming::Impl::act() {
+  Executor executor = deps.executor;
+  TargetHandover::Wants wants = handover.wants();
+  std::shared_ptr<Launcher> launcher = find_launcher()();
+  bool to_prepare = told_once && !came_in && !prepared && !refused && handover.decision() == TargetHandover::Decision::Open && !state.finished();
+  if (to_prepare && !std::exchange(preparing, true)) spawn(executor, prepare(), "migration: prepare");
+  if (wants.say_loaded && link) {
+    link->say(plain_message("loaded"));
+    handover.loaded_said();
+  }
+  if (wants.resume && !std::exchange(resuming, true)) spawn(executor, resume(), "migration: resume");
+  if (wants.say_resumed && link) {
+    link->say(plain_message("resumed"));
+    handover.resumed_said();
+  }
+  if (wants.abandon && !std::exchange(abandoning, true)) spawn(executor, abandon(), "migration: abandon");
+  if (storing) return;
+  std::string migration = id;
+  Clock::WallTime now = deps.clock.wall();
+  if (wants.complete) {
+    NewHome home{.node = deps.node};
+    if (launcher) {
+      home.pod_uid = launcher->pod->meta.uid;
+      for (const std::string* ip : {&launcher->pod->ip, &launcher->pod->ip6})
+        if (!ip->empty() && std::find(home.addresses.begin(), home.addresses.end(), *ip) == home.addresses.end()) home.addresses.push_back(*ip);
+    }
+    if (handover.guest_lost()) home.failure = "the guest ended at the target before it ran there";
+    MakePatch make = [migration, home, now](const Json& vmi) { return completed_patch(vmi, migration, home, now); };
+    storing = true;
+    spawn(executor, store(make), "migration: store");
+    return;
+  }
+  if (handover.decision() != TargetHandover::Decision::Open || state.finished()) return;
+  if ((prepared || refused || came_in) && state.target_address != deps.address && !deps.address.empty()) {
+    std::string address = deps.address;
+    MakePatch make = [migration, address](const Json& vmi) { return address_patch(vmi, migration, address); };
+    storing = true;
+    spawn(executor, store(make), "migration: store");
+    return;
+  }
+  bool present = launcher && launcher->domain && launcher->domain->present();
+  if (present && !state.target_detected && !detected) {
+    detected = true;
+    MakePatch make = [migration, now](const Json& vmi) { return detected_patch(vmi, migration, now); };
+    storing = true;
+    spawn(executor, store(make), "migration: store");
+  }
+}
+
+Awaitable<void> Incoming::Impl::run() {
+  auto self = shared_from_this();
+  StopToken token_ = stop.get_token();
+  Executor executor = deps.executor;
+  log::info("{}/{}: migration {} from node {}", ns, name, id, state.source_node);
+  if (auto json = parse_json(object->text); json.ok()) feed(*json);
+  launcher::v1::WatchMigrationRequest watch;
+  watch.set_migration_uid(id);
+  watch.set_sample_interval_ms(1000);
+  std::weak_ptr<Impl> weak = self;
+  OnMigrationEvent on_event = [weak](const launcher::v1::MigrationEvent& event, bool) {
+    if (auto impl = weak.lock()) impl->told(event);
+  };
+  spawn(executor, follow_launcher(find_launcher(), watch, deps.clock, on_event, token_), "migration: follow the launcher");
+  spawn(executor, tick(), "migration: tick");
+  open_door();
+  while (!token_.stop_requested() && !gone && !handover.wants().done) {
+    dirty = false;
+    act();
+    if (!dirty) co_await wake.wait(token_);
+  }
+  if (!token_.stop_requested()) co_await finish();
+}
+
+Awaitable<void> Incoming::Impl::finish() {
+  auto self = shared_from_this();
+  StopToken token_ = stop.get_token();
+  bool here = !gone && handover.decision() == TargetHandover::Decision::Run;
+  if (here && !handover.guest_lost()) deps.event(*object, "Normal", "Migrated", fmt::format("The guest runs on node {} now.", deps.node));
+  deps.changed(ns + "/" + name);
+  // The last word on the link, and libvirt's own wind-up.
+  if (here)
+    for (Clock::Time until = deps.clock.now() + kStreamsEnd; link && deps.clock.now() < until && co_await deps.clock.sleep(100ms, token_);) act();
+  over = true;
+  if (link) link->close();
+  deps.port.forget(id, !here);
+  stop.request_stop();
+  deps.changed(ns + "/" + name);
+}
+
+Incoming::Incoming(Deps deps, std::shared_ptr<const InstanceObject> object) : impl_(std::make_shared<Impl>(std::move(deps), std::move(object))) {
+  Executor executor = impl_->deps.executor;
+  spawn(executor, impl_->run(), "migration in");
+}
+
+Incoming::~Incoming() {
+  bool was_over = std::exchange(impl_->over, true);
+  impl_->stop.request_stop();
+  if (impl_->link) impl_->link->close();
+  if (!was_over) impl_->deps.port.forget(impl_->id, true);
+}
+
+void Incoming::instance(std::shared_ptr<const InstanceObject> object) {
+  if (impl_->over) return;
+  if (!object) {
+    Executor executor = impl_->deps.executor;
+    spawn(executor, impl_->refresh(), "migration: read the instance");
+    return;
+  }
+  impl_->object = object;
+  if (auto json = parse_json(object->text); json.ok()) impl_->feed(*json);
+}
+
+const std::string& Incoming::uid() const { return impl_->id; }
+bool Incoming::over() const { return impl_->over; }
+
+}  // namespace nodevirt::virt_handler::migration

@@ -1,0 +1,62 @@
+// What stands behind Incoming.
+#pragma once
+#include "pkg/runtime/signal.hpp"
+#include "virt-handler/migration/handover/target_handover.hpp"
+#include "virt-handler/migration/instance_writer.hpp"
+#include "virt-handler/migration/launcher_events.hpp"
+#include "virt-handler/migration/patches.hpp"
+#include "virt-handler/migration/prepared.hpp"
+#include "virt-handler/migration/stream/control_link.hpp"
+#include "virt-handler/migration/target/incoming.hpp"
+
+namespace nodevirt::virt_handler::migration {
+
+struct Incoming::Impl : std::enable_shared_from_this<Impl> {
+  Impl(Deps d, std::shared_ptr<const InstanceObject> o);
+
+  Awaitable<void> run();
+  void poke() {
+    dirty = true;
+    wake.notify_all();
+  }
+  Awaitable<void> tick();
+  void act();
+  void feed(const Json& vmi);
+  Awaitable<void> refresh();
+  Awaitable<void> store(MakePatch make);
+  Awaitable<void> resume();
+  Awaitable<void> abandon();
+  void told(const launcher::v1::MigrationEvent& event);
+  void heard(const Json& message);
+  Awaitable<void> finish();
+
+  // incoming_prepare.cpp
+  Awaitable<void> prepare();
+  Awaitable<Result<launcher::v1::PrepareTargetRequest>> prepare_request();
+  void open_door();
+  void accept(std::shared_ptr<net::FdStream> stream);
+
+  FindLauncher find_launcher();
+  launcher::v1::MigrationRequest request() const;
+
+  Deps deps;
+  std::shared_ptr<const InstanceObject> object;
+  std::string ns, name, instance, id;
+  MigrationState state;
+  Json stored;
+  TargetHandover handover;
+  StopSource stop;
+  runtime::Signal wake;
+  bool dirty = false;             ///< something happened since act() last looked
+
+  std::string token;                                   ///< for streams without TLS
+  std::optional<launcher::v1::PrepareTargetResponse> prepared;
+  std::optional<Error> refused;                        ///< it cannot be prepared
+  std::shared_ptr<ControlLink> link;
+  bool keep_paused = false, told_once = false, came_in = false, detected = false, post_copy = false;
+  bool preparing = false, resuming = false, abandoning = false, storing = false, reading = false;
+  bool gone = false, over = false;
+  std::optional<Clock::Time> not_loaded_since;         ///< ResumeTarget finds nothing
+};
+
+}  // namespace nodevirt::virt_handler::migration
