@@ -8,6 +8,7 @@
 #include "standalone/apiserver/auth/authenticator.hpp"
 #include "standalone/apiserver/auth/authorizer.hpp"
 #include "standalone/apiserver/auth/tokens.hpp"
+#include "standalone/apiserver/bootstrap.hpp"
 #include "standalone/apiserver/crd/converter.hpp"
 #include "standalone/apiserver/crd/definition.hpp"
 #include "standalone/apiserver/crd/lifecycle.hpp"
@@ -66,6 +67,9 @@ Awaitable<void> Server::run(StopToken stop) {
   auto state = state_;
   auto aggregation = state->aggregator->run(stop);
   spawn(state->executor, std::move(aggregation), "aggregated APIs");
+  auto transport = local_transport();
+  auto kept = keep_own_service(transport, state->options.service_cidr, stop);
+  spawn(state->executor, std::move(kept), "own service");
   co_await run_definitions(*state, stop);
   state->stop.request_stop();
 }

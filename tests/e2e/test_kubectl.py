@@ -38,6 +38,13 @@ class Kubectl(Tools):
         self.assertIn("Forbidden", self.fails("kubectl", "delete", "vm", "any", "--as", "bob"))
         c.kubectl("delete", "role,rolebinding", "starter")
 
+    def test_own_service(self):
+        """Deleting every service does not take the cluster's own for long."""
+        address = self.cluster.get("service", "kubernetes")["spec"]["clusterIP"]
+        self.cluster.kubectl("delete", "services", "--all")
+        again = wait("the service kubernetes", lambda: self.cluster.get("service", "kubernetes"), 60)
+        self.assertEqual(again["spec"]["clusterIP"], address)
+
     def test_edit_diff_apply(self):
         c = self.cluster
         manifest = vm("edited", running=False, grace=30)
