@@ -30,8 +30,6 @@ inline constexpr std::string_view kHeartbeatAnnotation = "kubevirt.io/heartbeat"
 inline constexpr std::string_view kVmGenerationAnnotation = "kubevirt.io/vm-generation";
 /// On nodes, by virt-handler: "IP:PORT" of its console server (mTLS).
 inline constexpr std::string_view kHandlerAddressAnnotation = "nodevirt.io/virt-handler-address";
-/// On nodes, by virt-handler: "IP:PORT" where other nodes' virt-handlers bring migrations (mTLS).
-inline constexpr std::string_view kMigrationAddressAnnotation = "nodevirt.io/migration-address";
 /// On a VMI, by the source's virt-handler: JSON, the last sample of the migration; on the VMIM a copy with
 /// "source" and "target".
 inline constexpr std::string_view kMigrationProgressAnnotation = "nodevirt.io/migration-progress";

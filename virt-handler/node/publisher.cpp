@@ -35,7 +35,7 @@ Clock::Duration next_heartbeat() {
 Json node_metadata_patch(const NodeFacts& facts, Clock::WallTime now) {
   Json annotations{{std::string(api::kHeartbeatAnnotation), format_time(now)}};
   if (!facts.address.empty()) annotations[std::string(api::kHandlerAddressAnnotation)] = facts.address;
-  if (!facts.migration_address.empty()) annotations[std::string(api::kMigrationAddressAnnotation)] = facts.migration_address;
+  if (!facts.migration_address.empty()) annotations[std::string(kMigrationAddressAnnotation)] = facts.migration_address;
   return Json{{"metadata", {{"labels", labels_of(facts)}, {"annotations", std::move(annotations)}}}};
 }
 
@@ -50,7 +50,7 @@ bool node_lacks(const Json& node, const NodeFacts& facts) {
   for (const auto& [key, value] : labels.items())
     if (string_at(node, {"metadata", "labels", key}) != value) return true;
   if (string_at(node, {"metadata", "annotations", api::kHandlerAddressAnnotation}) != facts.address) return true;
-  if (string_at(node, {"metadata", "annotations", api::kMigrationAddressAnnotation}) != facts.migration_address) return true;
+  if (string_at(node, {"metadata", "annotations", kMigrationAddressAnnotation}) != facts.migration_address) return true;
   for (std::string_view device : kDevices)
     for (std::string_view list : {"capacity", "allocatable"})
       if (string_at(node, {"status", list, device}).empty()) return true;

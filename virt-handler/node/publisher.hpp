@@ -10,6 +10,9 @@
 
 namespace nodevirt::virt_handler {
 
+/// On nodes: "IP:PORT" where other nodes' virt-handlers bring migrations (mTLS).
+inline constexpr std::string_view kMigrationAddressAnnotation = "nodevirt.io/migration-address";
+
 struct NodeFacts {
   std::optional<bool> schedulable;       ///< new instances may come; absent: not known yet, and nothing is said
   std::optional<bool> kvm;               ///< absent: not known yet
