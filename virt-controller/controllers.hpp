@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "virt-controller/context.hpp"
+#include "virt-controller/evacuation/controller.hpp"
 #include "virt-controller/migration/controller.hpp"
 #include "virt-controller/node/controller.hpp"
 #include "virt-controller/vm/controller.hpp"
@@ -22,6 +23,7 @@ class Controllers {
   bool idle() const;
   bool leading() const { return leading_; }
   const Context& context() const { return context_; }
+  const migration::MigrationInformer& migrations() const { return migration_caches_.migrations; }
 
  private:
   Awaitable<void> run_all(StopToken stop);
@@ -40,6 +42,7 @@ class Controllers {
   vmi::VmiController vmi_;
   node::NodeController node_;
   migration::MigrationController migration_;
+  evacuation::EvacuationController evacuation_;
   bool leading_ = false;
 };
 

@@ -4,6 +4,7 @@
 
 #include "pkg/base/log.hpp"
 #include "pkg/net/http_server.hpp"
+#include "virt-controller/migration/metrics.hpp"
 
 namespace nodevirt::virt_controller {
 
@@ -68,6 +69,7 @@ std::string metrics(const Controllers& controllers) {
   }
   out += fmt::format("# TYPE kubevirt_virt_controller_leading_status gauge\nkubevirt_virt_controller_leading_status {}\n", controllers.leading() ? 1 : 0);
   out += fmt::format("# TYPE kubevirt_virt_controller_ready_status gauge\nkubevirt_virt_controller_ready_status {}\n", controllers.synced() ? 1 : 0);
+  out += migration::metrics(controllers.migrations());
   return out;
 }
 

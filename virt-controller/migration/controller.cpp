@@ -34,7 +34,10 @@ NV_DECLARE_FAILPOINT(kAfterStatus, "virt-controller.migration-after-status");
 NV_DECLARE_FAILPOINT(kBeforeSource, "virt-controller.migration-before-source-pod-deleted");
 NV_DECLARE_FAILPOINT(kBeforeRelease, "virt-controller.migration-before-release");
 
+constexpr std::size_t kToldOfTheirPlace = 50;
 constexpr auto kQuotaRetry = std::chrono::seconds(5);
+// Keys of migrations have no colon.
+constexpr std::string_view kPodKey = "pod:";
 
 // Not an instance's own doing, and gone when somebody makes room.
 bool quota_refusal(const Error& e) { return k8s::is_reason(e, "Forbidden") && e.message.find("exceeded quota") != std::string::npos; }
@@ -72,6 +75,16 @@ struct MigrationController::Impl {
     return {config.parallel_migrations_per_cluster, config.parallel_outbound_migrations_per_node};
   }
 
+  /// A target pod whose migration is no more, and which is neither the instance's own nor may become so.
+  PodInformer::Ptr orphan(const std::string& pod_key) const {
+    auto pod = ctx.pods.get(pod_key);
+    if (!pod || pod->migration_uid.empty() || pod->deleting() || !caches.migrations.by_index("uid", pod->migration_uid).empty()) return nullptr;
+    auto instance = ctx.instances.get(pod->meta.ns + "/" + pod->instance_name);
+    if (!instance || instance->meta.uid != pod->instance_uid || instance->node.empty() || instance->node == pod->node) return nullptr;
+    HandedOver state = handed_over(instance->json(), pod->migration_uid);
+    return state.ours && state.started && !state.failed ? nullptr : pod;
+  }
+
   std::vector<QueueEntry> unfinished() const {
     std::vector<QueueEntry> out;
     for (const auto& m : caches.migrations.list()) {
@@ -86,11 +99,17 @@ struct MigrationController::Impl {
     return out;
   }
 
-  /// Those that may begin since a place became free.
+  /// Those that may begin since a place became free; some of the others, so that they say what is before them now.
   void wake_next() {
     auto all = unfinished();
     for (const auto& uid : may_begin(all, limits()))
       for (const auto& m : caches.migrations.by_index("uid", uid)) queue->enqueue(m->meta.key());
+    std::size_t told = 0;
+    for (const auto& m : caches.migrations.list()) {
+      if (m->phase != "Pending") continue;
+      if (++told > kToldOfTheirPlace) break;
+      queue->enqueue(m->meta.key());
+    }
   }
 
   void look_at_instance(Round& r) {
@@ -371,7 +390,23 @@ Awaitable<Result<void>> sweep(ImplPtr<Impl> self, typename Impl::Round* r) {
 }
 
 template <class Impl>
+Awaitable<Result<Action>> remove_orphan(ImplPtr<Impl> self, PodInformer::Ptr pod) {
+  client::DeleteOptions options;
+  options.uid = pod->meta.uid;
+  std::string ns = pod->meta.ns, name = pod->meta.name;
+  auto done = co_await self->ctx.client.remove(kPods, ns, name, options);
+  if (!done.ok() && !k8s::is_not_found(done.error())) co_return done.error().with_context("delete the orphaned target pod " + name);
+  log::info("deleted target pod {}/{}: its migration is gone", ns, name);
+  co_return Action{};
+}
+
+template <class Impl>
 Awaitable<Result<Action>> reconcile(ImplPtr<Impl> self, std::string key) {
+  if (key.starts_with(kPodKey)) {
+    auto orphan = self->orphan(key.substr(kPodKey.size()));
+    if (!orphan) co_return Action{};
+    co_return co_await remove_orphan(self, orphan);
+  }
   typename Impl::Round r;
   r.key = key;
   r.cached = self->caches.migrations.get(key);
@@ -420,6 +455,8 @@ MigrationController::MigrationController(Context& context, Caches& caches) : imp
     impl->made.erase((now ? now : old)->meta.uid);
     impl->begun.erase((now ? now : old)->meta.uid);
     if (!now || (old && !old->final())) impl->wake_next();
+    if (now) return;
+    for (const auto& pod : impl->ctx.pods.by_index("migration", old->meta.uid)) impl->queue->enqueue(std::string(kPodKey) + pod->meta.key());
   });
   context.instances.on_change([wake_migrations_of](const KubevirtInformer::Ptr& old, const KubevirtInformer::Ptr& now) {
     wake_migrations_of((now ? now : old)->meta.key());
@@ -429,7 +466,9 @@ MigrationController::MigrationController(Context& context, Caches& caches) : imp
     auto impl = weak.lock();
     auto label = pod->meta.labels.find(std::string(api::kMigrationJobLabel));
     if (!impl || label == pod->meta.labels.end()) return;
-    for (const auto& m : impl->caches.migrations.by_index("uid", label->second)) impl->queue->enqueue(m->meta.key());
+    auto migrations = impl->caches.migrations.by_index("uid", label->second);
+    for (const auto& m : migrations) impl->queue->enqueue(m->meta.key());
+    if (migrations.empty() && now) impl->queue->enqueue(std::string(kPodKey) + pod->meta.key());
   });
   caches.kubevirts.on_change([weak](const auto&, const auto&) {
     if (auto impl = weak.lock(); impl && impl->caches.has_synced()) impl->wake_next();

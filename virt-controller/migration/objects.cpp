@@ -32,6 +32,11 @@ Result<MigrationObject> MigrationObject::decode(const Json& object) {
   out.priority = string_at(object, {"spec", "priority"});
   out.phase = string_at(object, {"status", "phase"});
   out.created = string_at(object, {"metadata", "creationTimestamp"});
+  if (!out.final()) return out;
+  out.ended = string_at(object, {"status", "migrationState", "endTimestamp"});
+  if (const Json* times = find(object, {"status", "phaseTransitionTimestamps"}); out.ended.empty() && times && times->is_array())
+    for (const auto& t : *times)
+      if (string_at(t, {"phase"}) == out.phase) out.ended = string_at(t, {"phaseTransitionTimestamp"});
   return out;
 }
 

@@ -15,6 +15,7 @@ struct MigrationObject {
   std::string text;                         ///< compact JSON, whole
   std::string vmi_name, phase, priority;    ///< priority: as written; empty: none
   std::string created;                      ///< creationTimestamp
+  std::string ended;                        ///< when it became final; empty: it is not, or nobody knows
   bool final() const { return phase == "Succeeded" || phase == "Failed"; }
   bool deleting() const { return !meta.deletion_timestamp.empty(); }
   /// A target pod was made, or may have been.

@@ -3,8 +3,8 @@
 // A migration is virt-controller's until it has handed it over (it writes the instance's status.migrationState),
 // and again from the moment that virt-handler says there completed or failed. In between the two virt-handlers
 // decide, and all that is done here is to ask for an end (abortRequested). Before the source has begun
-// (startTimestamp) virt-controller may still take the migration back: it writes `failed` itself, tested against
-// the whole state that it saw, so that it and a beginning cannot both succeed.
+// (startTimestamp) virt-controller may still take the migration back: it writes `failed` and `abortRequested` itself,
+// tested against the whole state that it saw. A source that writes startTimestamp later sees them in the answer.
 #pragma once
 #include <optional>
 #include <string>

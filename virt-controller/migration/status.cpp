@@ -141,10 +141,9 @@ Json take_back_patch(const Json& instance, const std::string& uid, const std::st
   state["failed"] = true;
   state["failureReason"] = reason;
   state["endTimestamp"] = format_time(now);
-  if (aborted) {
-    state["abortRequested"] = true;
-    state["abortStatus"] = "Succeeded";
-  }
+  // A source that is about to begin reads its own write's answer, and finds this in it.
+  state["abortRequested"] = true;
+  if (aborted) state["abortStatus"] = "Succeeded";
   patch.push_back(patch_op("replace", "/status/migrationState", std::move(state)));
   if (!string_at(instance, {"metadata", "labels", api::kMigrationTargetNodeLabel}).empty())
     patch.push_back(Json{{"op", "remove"}, {"path", metadata_path("labels", api::kMigrationTargetNodeLabel)}});
