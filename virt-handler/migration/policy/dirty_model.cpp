@@ -9,6 +9,7 @@ namespace {
 
 constexpr double kShortestPass = 0.004;     // seconds; what is shorter tells more about the sampling than about the guest
 constexpr double kFullShare = 0.95;     // of the working set: from here on the rate cannot be told any more
+constexpr double kAsGood = 0.01;        // difference of squared errors that decides nothing
 constexpr double kForgets = 8;          // seconds after which a pass counts half
 
 double predict(bool in_order, double set, double rate, double seconds) {
@@ -54,6 +55,15 @@ DirtyModel DirtyModel::faster(double factor) const {
   return out;
 }
 
+DirtyModel DirtyModel::other() const {
+  DirtyModel out = *this;
+  if (other_rate_ <= 0) return out;
+  out.in_order_ = !in_order_;
+  out.rate_ = other_rate_;
+  out.set_ = other_set_;
+  return out;
+}
+
 void DirtyModel::fit(double now, const Seen& newest) {
   double most = 0, shortest = 1e300, longest = 0;
   for (auto& [_, s] : seen_) longest = std::max(longest, s.seconds);
@@ -72,8 +82,8 @@ void DirtyModel::fit(double now, const Seen& newest) {
   }
   // One length only: any working set explains it, so the least assumption is none.
   certain_ = seen_.size() >= 2 && longest > 1.3 * shortest;
-  double best_error = 1e300, line = memory_ * 8;     // far above the memory: a straight line
-  set_ = line;
+  double line = memory_ * 8;     // far above the memory: a straight line
+  struct Fit { double error = 1e300, set = 0, rate = 0; } fits[2];
   double low = std::min(most, memory_);
   constexpr int kSteps = 40;
   for (bool in_order : {false, true}) {
@@ -92,10 +102,16 @@ void DirtyModel::fit(double now, const Seen& newest) {
         double off = std::log(predict(in_order, set, rate, s.seconds) / s.bytes);
         error += weights[key] * off * off;
       }
-      if (error < best_error - 1e-6) best_error = error, set_ = set, rate_ = rate, in_order_ = in_order;
+      if (Fit& best = fits[in_order]; error < best.error - 1e-6) best = {error, set, rate};
       if (!certain_) break;
     }
   }
+  in_order_ = fits[1].error < fits[0].error - 1e-6;
+  set_ = fits[in_order_].set;
+  rate_ = fits[in_order_].rate;
+  const Fit& second = fits[!in_order_];
+  other_rate_ = certain_ && second.error < fits[in_order_].error + kAsGood ? second.rate : 0;
+  other_set_ = second.set;
   // The newest pass is what the guest does now; a short one says so with little precision.
   double scale = std::clamp(newest.bytes / std::max(predict(in_order_, set_, rate_, newest.seconds), 1.0), 1e-3, 1e3);
   scale = std::pow(scale, std::clamp(newest.seconds / 0.5, 0.1, 1.0));

@@ -31,6 +31,8 @@ class DirtyModel {
   double memory() const { return memory_; }
   /// Bytes found dirty after `seconds` at `throttle`.
   double dirtied(double seconds, double throttle) const;
+  /// The other shape, where it explains what was seen nearly as well; else this one.
+  DirtyModel other() const;
   /// The same guest, writing `factor` times as fast.
   DirtyModel faster(double factor) const;
 
@@ -41,6 +43,7 @@ class DirtyModel {
   double memory_;
   std::map<int, Seen> seen_;   // one per length, by halves of a power of two
   double rate_ = 0, set_ = 0;
+  double other_rate_ = 0, other_set_ = 0;   ///< 0: the other shape does not fit
   bool in_order_ = false, certain_ = false, lower_bound_ = false, limited_ = false;
 };
 

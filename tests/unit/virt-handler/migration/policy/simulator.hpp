@@ -6,7 +6,9 @@
 // second apart or more, that found more than `trigger` percent of what was sent; a bandwidth cap that the estimate
 // knows and the last step does not.
 #pragma once
+#include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <random>
 #include <string>
@@ -242,8 +244,9 @@ inline Settings settings_for(const Scene& scene) {
   s.memory_bytes = static_cast<std::uint64_t>(scene.memory_mib * (1 << 20));
   s.config.bandwidth_bytes_per_second = static_cast<std::uint64_t>(scene.cap_mib * (1 << 20));
   // Page sampling over a second finds distinct pages.
-  if (scene.measured_before)
-    s.dirty_rate_before = static_cast<std::uint64_t>(std::min(scene.write_mib, scene.working_set_mib) * (1 << 20));
+  double second = scene.random_writes ? scene.working_set_mib * -std::expm1(-scene.write_mib / scene.working_set_mib)
+                                      : std::min(scene.write_mib, scene.working_set_mib);
+  if (scene.measured_before) s.dirty_rate_before = static_cast<std::uint64_t>(second * (1 << 20));
   return s;
 }
 
