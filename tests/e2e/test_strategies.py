@@ -1,4 +1,4 @@
-"""Power-off from inside, and a crash, under every run strategy."""
+"""Power-off from inside, a kernel's panic, and the death of QEMU, under every run strategy."""
 import os
 import signal
 
@@ -8,7 +8,9 @@ from cluster import Console, Failed, vm, wait
 
 class Strategies(cluster.Case):
     def start(self, name, strategy, **kw):
-        self.cluster.apply(vm(name, strategy=strategy, **kw))
+        manifest = vm(name, strategy=strategy, **kw)
+        manifest["spec"]["template"]["spec"]["domain"]["devices"]["panicDevices"] = [{"model": "pvpanic" if strategy == "Once" else "isa"}]
+        self.cluster.apply(manifest)
         if strategy == "Manual":
             self.cluster.virtctl("start", name)
         return self.cluster.wait_running(name)
@@ -18,6 +20,18 @@ class Strategies(cluster.Case):
             console.login("root")
             console.send("poweroff\n")
             console.expect("poweroff")
+
+    def panic(self, name):
+        with Console(self.cluster, name) as console:
+            console.login("root")
+            console.send("echo c >/proc/sysrq-trigger\n")
+            console.expect("sysrq-trigger")
+
+    def wait_panicked(self, name):
+        """Its end is told as what it was."""
+        wait("Failed", lambda: self.vmi(name)["status"]["phase"] == "Failed", 60)
+        self.assertEqual(self.vmi(name)["status"]["reason"], "GuestPanicked")
+        wait("an event tells of the panic", lambda: "its kernel panicked" in self.cluster.kubectl("describe", "vmi", name), 20)
 
     def crash(self, vmi):
         pids = self.cluster.qemu_pids(vmi["spec"]["domain"]["firmware"]["uuid"])
@@ -41,8 +55,10 @@ class Strategies(cluster.Case):
         first = self.start("always", "Always")
         self.power_off("always")
         second = self.wait_new("always", first)
-        self.crash(second)
-        self.wait_new("always", second)
+        self.panic("always")
+        third = self.wait_new("always", second)
+        self.crash(third)
+        self.wait_new("always", third)
         self.refused("start", "always")
 
     def refused(self, verb, name):
@@ -53,7 +69,7 @@ class Strategies(cluster.Case):
 
     def test_rerun_on_failure(self):
         first = self.start("rerun", "RerunOnFailure")
-        self.crash(first)
+        self.panic("rerun")
         self.wait_new("rerun", first)
         self.power_off("rerun")
         self.cluster.wait_gone("vmi", "rerun")
@@ -65,13 +81,24 @@ class Strategies(cluster.Case):
         wait("Succeeded", lambda: self.vmi("manual")["status"]["phase"] == "Succeeded", 60)
         wait("Stopped", lambda: self.status("manual") == "Stopped")
         self.cluster.virtctl("start", "manual")
-        self.wait_new("manual", first)
+        second = self.wait_new("manual", first)
+        self.panic("manual")
+        self.wait_panicked("manual")
+        wait("Stopped", lambda: self.status("manual") == "Stopped")
+        self.cluster.virtctl("start", "manual")
+        self.wait_new("manual", second)
 
     def test_once(self):
         self.start("once", "Once")
         self.power_off("once")
         wait("Succeeded", lambda: self.vmi("once")["status"]["phase"] == "Succeeded", 60)
         self.refused("start", "once")
+
+    def test_once_and_panicked(self):
+        self.start("once-only", "Once")
+        self.panic("once-only")
+        self.wait_panicked("once-only")
+        self.refused("start", "once-only")
 
     def test_halted(self):
         c = self.cluster
