@@ -79,6 +79,8 @@ Json status_patch(const Json& object, const Json& status) {
   if (old == status) return patch;
   patch.push_back(uid_test(object));
   if (!stored) {
+    // A request to start may have made the status meanwhile.
+    patch.push_back(op("test", "/status", nullptr));
     patch.push_back(op("add", "/status", status));
     return patch;
   }
