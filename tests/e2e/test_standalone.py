@@ -313,7 +313,7 @@ class FullDisk(unittest.TestCase):
     def test_guest_and_api_server(self):
         if os.geteuid() != 0:
             self.skipTest("needs root")
-        small = Tmpfs("260m")
+        small = Tmpfs("160m")
         self.addCleanup(small.close)
         c = Cluster(data=os.path.join(small.path, "state"))
         self.addCleanup(c.close)
@@ -321,13 +321,13 @@ class FullDisk(unittest.TestCase):
         machine = vm("filler", running=True)
         spec = machine["spec"]["template"]["spec"]
         spec["domain"]["devices"]["disks"].append({"name": "room", "disk": {"bus": "virtio"}})
-        spec["volumes"].append({"name": "room", "emptyDisk": {"capacity": "512Mi"}})
+        spec["volumes"].append({"name": "room", "emptyDisk": {"capacity": "200Mi"}})
         c.apply(machine)
         c.wait_running("filler")
         c.wait_console("filler", "login:", 300)
         with cluster.Console(c, "filler") as console:
             console.login("root")
-            console.send("dd if=/dev/urandom of=/dev/vdb bs=1M count=400; echo done-writing\n")
+            console.send("while cat /bin/busybox; do :; done >/dev/vdb; echo done-\"\"writing\n")   # until its end
             def paused():
                 status = c.get("vmi", "filler")["status"]
                 found = [x for x in status.get("conditions", []) if x["type"] == "Paused" and x["status"] == "True"]
