@@ -86,7 +86,12 @@ class Cluster:
             print(f"kept: {self.data}", file=sys.stderr)
             return
         try:
-            self.nodevirt("down", check=False, timeout=180)
+            try:
+                stopped = self.nodevirt("down", "--timeout", "60", check=False, timeout=180).returncode == 0
+            except subprocess.TimeoutExpired:
+                stopped = False
+            if not stopped:      # nothing of a test that failed runs on
+                self.nodevirt("down", "--force", check=False, timeout=60)
             self.nodevirt("reset", "--yes", check=False, timeout=60)
         finally:
             shutil.rmtree(self.data, ignore_errors=True)
