@@ -6,7 +6,7 @@ namespace nodevirt::virt_handler::migration {
 
 namespace {
 
-double number(std::uint64_t v) { return static_cast<double>(v); }
+double as_double(std::uint64_t v) { return static_cast<double>(v); }
 
 DirtyModel fresh_model(double memory, double dirty_before) {
   DirtyModel model(memory);
@@ -17,8 +17,8 @@ DirtyModel fresh_model(double memory, double dirty_before) {
 }  // namespace
 
 JobView::JobView(const Settings& settings)
-    : memory_(number(std::max<std::uint64_t>(settings.memory_bytes, 1 << 20))),
-      dirty_before_(number(settings.dirty_rate_before)),
+    : memory_(as_double(std::max<std::uint64_t>(settings.memory_bytes, 1 << 20))),
+      dirty_before_(as_double(settings.dirty_rate_before)),
       alpha_(settings.config.stall_detector ? settings.config.stall_detector->ewma_alpha : 0.4),
       margin_(settings.config.stall_detector ? settings.config.stall_detector->stall_margin : 0.04),
       model_(fresh_model(memory_, dirty_before_)),
@@ -48,11 +48,11 @@ JobView::Taken JobView::take(const Sample& sample) {
   bool first = !any_;
   fresh_ = false;
   if (sample.iteration >= 1)
-    bandwidth_.sample(number(sample.elapsed_ms) / 1000, number(sample.memory_processed), number(sample.constant_pages),
-                      number(sample.normal_pages), number(sample.bandwidth));
+    bandwidth_.sample(as_double(sample.elapsed_ms) / 1000, as_double(sample.memory_processed), as_double(sample.constant_pages),
+                      as_double(sample.normal_pages), as_double(sample.bandwidth));
   if (first || (last_.iteration == 0 && sample.iteration >= 1)) {
     // Joined in the middle: the first pass began with the job, of a later one the begin is not known.
-    pass_began_ = sample.iteration <= 1 && first ? number(sample.setup_ms) / 1000 : number(sample.elapsed_ms) / 1000;
+    pass_began_ = sample.iteration <= 1 && first ? as_double(sample.setup_ms) / 1000 : as_double(sample.elapsed_ms) / 1000;
   } else if (sample.iteration > last_.iteration) {
     begin_pass(sample);
   }
@@ -64,19 +64,19 @@ JobView::Taken JobView::take(const Sample& sample) {
 
 double JobView::sent_since_last(const Sample& sample) const {
   // Zero pages leave what remains, too, and cost no bytes.
-  double pages = number(sample.normal_pages) + number(sample.constant_pages) - number(last_.normal_pages) -
-                 number(last_.constant_pages);
-  double bytes = number(sample.memory_processed) - number(last_.memory_processed);
-  return std::max({pages * number(sample.page_size), bytes, 0.0});
+  double pages = as_double(sample.normal_pages) + as_double(sample.constant_pages) - as_double(last_.normal_pages) -
+                 as_double(last_.constant_pages);
+  double bytes = as_double(sample.memory_processed) - as_double(last_.memory_processed);
+  return std::max({pages * as_double(sample.page_size), bytes, 0.0});
 }
 
 void JobView::begin_pass(const Sample& sample) {
-  double now = number(sample.elapsed_ms) / 1000;
+  double now = as_double(sample.elapsed_ms) / 1000;
   double passes = sample.iteration - last_.iteration;
   double seconds = std::max(now - pass_began_, 0.0) / passes;
-  double sent = sent_since_last(sample), remaining = number(sample.memory_remaining);
+  double sent = sent_since_last(sample), remaining = as_double(sample.memory_remaining);
   // What remains is what was left over and what was found newly dirty; pages that waited anyway were not counted.
-  double left_over = std::clamp(number(last_.memory_remaining) - sent, 0.0, remaining);
+  double left_over = std::clamp(as_double(last_.memory_remaining) - sent, 0.0, remaining);
   double found = remaining - left_over;
   double set = model_.working_set() > 0 ? std::max(model_.working_set(), remaining) : memory_;
   double dirtied = found / passes / (1 - std::min(left_over / set, 0.8));
@@ -90,10 +90,10 @@ void JobView::begin_pass(const Sample& sample) {
 }
 
 void JobView::note_progress(const Sample& sample, bool first) {
-  double now = number(sample.elapsed_ms) / 1000;
+  double now = as_double(sample.elapsed_ms) / 1000;
   if (sample.iteration <= 1) {
     // The first pass, and the disks before it: every byte less is progress.
-    double left = number(sample.memory_remaining) + number(sample.disk_remaining);
+    double left = as_double(sample.memory_remaining) + as_double(sample.disk_remaining);
     if (first || left < least_ || (last_.iteration == 0 && sample.iteration == 1)) {
       progress_at_ = now;
       least_ = left;
@@ -101,7 +101,7 @@ void JobView::note_progress(const Sample& sample, bool first) {
     return;
   }
   if (!fresh_) return;
-  double remaining = number(sample.memory_remaining);
+  double remaining = as_double(sample.memory_remaining);
   if (best_ == 0 || remaining < best_ * (1 - margin_)) {
     best_ = std::max(remaining, 1.0);
     progress_at_ = now;

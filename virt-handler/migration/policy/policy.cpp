@@ -30,7 +30,7 @@ Throttle resting(const Settings& s) {
   return {1, 1, std::clamp<std::uint32_t>(s.config.max_throttle_percent, 1, 99), 50};
 }
 
-double seconds(Clock::Duration d) { return std::chrono::duration<double>(d).count(); }
+double in_seconds(Clock::Duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
 
@@ -228,7 +228,7 @@ Decision Policy::State::on_time(Clock::Time now) {
   if (!began_at) began_at = now;
   Decision d;
   d.prediction = last_decision.prediction;
-  double silent = seconds(now - sampled_at.value_or(*began_at));
+  double silent = in_seconds(now - sampled_at.value_or(*began_at));
   double elapsed = sampled_at ? job.elapsed() + std::max(silent, 0.0) : std::max(silent, 0.0);
   if (!done && !given_up && !switching && mode == Mode::PreCopy) timeouts(d, elapsed);
   else if (!done && !given_up && mode == Mode::Paused) paused(d, elapsed);

@@ -14,7 +14,7 @@ using api::format_size;
 
 namespace {
 
-std::string writes(const JobView& job) {
+std::string writing(const JobView& job) {
   auto& model = job.model();
   double rate = model.write_rate() * (1 - job.throttle());
   std::string out = fmt::format("writes {}{}", model.rate_is_lower_bound() && model.working_set() > 0 ? "at least " : "",
@@ -29,14 +29,14 @@ double max_downtime(const Facts& f) { return static_cast<double>(f.settings.conf
 }  // namespace
 
 std::string obstacle(const Facts& f) {
-  return fmt::format("{}; at {} the last step needs {}, {} allowed", writes(f.job), format_rate(f.last_rate),
+  return fmt::format("{}; at {} the last step needs {}, {} allowed", writing(f.job), format_rate(f.last_rate),
                      format_seconds(f.last_step), format_seconds(max_downtime(f)));
 }
 
 std::string rates(const Facts& f) {
   double sends = f.job.bandwidth().rate();
   if (!f.job.model().known()) return fmt::format("sends {}", format_rate(sends));
-  return fmt::format("{}, sends {}", writes(f.job), format_rate(sends));
+  return fmt::format("{}, sends {}", writing(f.job), format_rate(sends));
 }
 
 std::string beginning(const Facts& f) {

@@ -16,7 +16,7 @@
 
 #include "virt-handler/migration/policy/policy.hpp"
 
-namespace nodevirt::virt_handler::migration {
+namespace nodevirt::virt_handler::migration::simulation {
 
 struct Scene {
   double memory_mib = 1024;
@@ -250,4 +250,4 @@ inline Settings settings_for(const Scene& scene) {
   return s;
 }
 
-}  // namespace nodevirt::virt_handler::migration
+}  // namespace nodevirt::virt_handler::migration::simulation

@@ -8,6 +8,7 @@
 
 using namespace nodevirt;
 using namespace nodevirt::virt_handler::migration;
+using namespace nodevirt::virt_handler::migration::simulation;
 
 namespace {
 
