@@ -32,7 +32,7 @@ class Params {
   bool ok_ = true;
 };
 
-Result<void> check(int rc, const Domain& d, std::string_view doing) {
+Result<void> check_job(int rc, const Domain& d, std::string_view doing) {
   if (rc < 0) return last_error(fmt::format("{} domain {}", doing, d.name()));
   return {};
 }
@@ -41,8 +41,8 @@ Result<void> check(int rc, const Domain& d, std::string_view doing) {
 
 Result<void> migrate(const Domain& domain, const MigrationPlan& plan) {
   // UNSAFE: libvirt cannot see what lies behind a pod's volumes; whether an instance can migrate was decided before.
-  unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | VIR_MIGRATE_PERSIST_DEST |
-                   VIR_MIGRATE_ABORT_ON_ERROR | VIR_MIGRATE_UNSAFE;
+  auto flags = static_cast<unsigned>(VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_ABORT_ON_ERROR |
+                   VIR_MIGRATE_UNSAFE | (plan.post_copy ? VIR_MIGRATE_POSTCOPY : VIR_MIGRATE_PAUSED));
   Params p;
   p.text(VIR_MIGRATE_PARAM_URI, "unix://" + plan.memory_socket);
   p.text(VIR_MIGRATE_PARAM_DEST_XML, plan.xml);
@@ -60,7 +60,6 @@ Result<void> migrate(const Domain& domain, const MigrationPlan& plan) {
     if (plan.throttle_initial) p.number(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL, static_cast<int>(plan.throttle_initial));
     if (plan.throttle_increment) p.number(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT, static_cast<int>(plan.throttle_increment));
   }
-  if (plan.post_copy) flags |= VIR_MIGRATE_POSTCOPY;
   if (plan.xbzrle) {
     flags |= VIR_MIGRATE_COMPRESSED;
     p.text(VIR_MIGRATE_PARAM_COMPRESSION, "xbzrle");
@@ -72,7 +71,7 @@ Result<void> migrate(const Domain& domain, const MigrationPlan& plan) {
   }
   if (!p.ok()) return last_error("migrate domain " + domain.name());
   std::string uri = "qemu+unix:///session?socket=" + plan.destination_socket;
-  return check(virDomainMigrateToURI3(domain.get(), uri.c_str(), p.list(), p.count(), flags), domain, "migrate");
+  return check_job(virDomainMigrateToURI3(domain.get(), uri.c_str(), p.list(), p.count(), flags), domain, "migrate");
 }
 
 Result<std::string> migratable_xml(const Domain& domain) {
@@ -98,23 +97,23 @@ Result<JobStats> job_stats(const Domain& domain, bool completed) {
   return out;
 }
 
-Result<void> abort_job(const Domain& d) { return check(virDomainAbortJob(d.get()), d, "abort the migration of"); }
+Result<void> abort_job(const Domain& d) { return check_job(virDomainAbortJob(d.get()), d, "abort the migration of"); }
 
 Result<void> start_post_copy(const Domain& d) {
-  return check(virDomainMigrateStartPostCopy(d.get(), 0), d, "begin post-copy of");
+  return check_job(virDomainMigrateStartPostCopy(d.get(), 0), d, "begin post-copy of");
 }
 
 Result<void> set_max_downtime(const Domain& d, std::uint64_t ms) {
-  return check(virDomainMigrateSetMaxDowntime(d.get(), ms, 0), d, "set the downtime limit of");
+  return check_job(virDomainMigrateSetMaxDowntime(d.get(), ms, 0), d, "set the downtime limit of");
 }
 
 Result<void> set_migration_bandwidth(const Domain& d, std::uint64_t mib) {
-  return check(virDomainMigrateSetMaxSpeed(d.get(), mib ? mib : kUnlimitedMiB, 0), d, "set the migration's bandwidth of");
+  return check_job(virDomainMigrateSetMaxSpeed(d.get(), mib ? mib : kUnlimitedMiB, 0), d, "set the migration's bandwidth of");
 }
 
 Result<void> sync_guest_time(const Domain& d) {
   virDomainAgentSetResponseTimeout(d.get(), 5, 0);
-  return check(virDomainSetTime(d.get(), 0, 0, VIR_DOMAIN_TIME_SYNC), d, "set the clock of");
+  return check_job(virDomainSetTime(d.get(), 0, 0, VIR_DOMAIN_TIME_SYNC), d, "set the clock of");
 }
 
 }  // namespace nodevirt::libvirt

@@ -8,7 +8,8 @@
 
 namespace nodevirt::libvirt {
 
-/// A peer-to-peer migration that leaves the guest paused at the target (VIR_MIGRATE_PAUSED). Addresses are unix sockets.
+/// A peer-to-peer migration. It leaves the guest paused at the target (VIR_MIGRATE_PAUSED), unless `post_copy`: libvirt has
+/// not both. Addresses are unix sockets.
 struct MigrationPlan {
   std::string destination_socket;  ///< of the target's libvirtd
   std::string memory_socket;       ///< the same path on both sides, as libvirt wants it
@@ -20,7 +21,7 @@ struct MigrationPlan {
   unsigned parallel_connections = 0;           ///< 0: one stream
   bool auto_converge = false;
   unsigned throttle_initial = 0, throttle_increment = 0;  ///< percent; 0: QEMU's own
-  bool post_copy = false;          ///< allowed, not begun
+  bool post_copy = false;          ///< start_post_copy may be called; the guest runs at the target by itself
   bool xbzrle = false;
 };
 

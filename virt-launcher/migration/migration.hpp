@@ -20,9 +20,12 @@
 //   target  released: RenewFence, then ResumeTarget(uid, keep_paused = guest_was_paused); kept: AbandonTarget(uid)
 //   source  DeleteVirtualMachine ends the pod; without it the pod ends by itself kGoodbye after the guest was gone, with
 //           code 0 and the lifecycle event "Stopped", detail "Migrated": no end of the instance.
-// Post-copy: the source's event POST_COPY means that its vCPUs stand and will never run again; ResumeTarget may be called at
-// once (nothing is LOADED yet, and ReleaseSource waits until ENDED). It answers FAILED_PRECONDITION/NotLoaded until
-// the target's QEMU has all that it needs to run.
+// Post-copy: libvirt leaves a guest paused at the target or lets post-copy begin, never both. SteerMigration's
+// start_post_copy therefore ends the job and begins it again within the same migration: one pass over the memory, then
+// post-copy, without a handover. Source: POST_COPY means that its vCPUs stand and will never run here again (CancelMigration
+// and ReleaseSource refuse; QEMU ends by itself when all has come: ENDED). Target: POST_COPY means that the guest runs
+// there, RESUMED (unasked) that it does and the pass had ended by itself; what follows ResumeTarget follows then, and
+// ResumeTarget does nothing. A target that stopped before LOADED says nothing: the source's ENDED tells.
 //
 // WatchMigration's first event tells how things stand: NONE (nothing is known of that uid), SAMPLE (source: the job runs;
 // target: prepared or coming), SWITCHOVER, POST_COPY, LOADED, RESUMED, ENDED, RELEASED. An ENDED with an error on the source says
@@ -38,6 +41,7 @@
 //   Released           CancelMigration, MigrateVirtualMachine: the guest has left
 //   NotLoaded          ResumeTarget: the domain is not here, or not whole
 //   Resumed            AbandonTarget: the guest runs (or may run) here
+//   PostCopyImpossible SteerMigration        PostCopy  CancelMigration: the guest runs at the target
 //   Abandoned          ResumeTarget, PrepareMigrationTarget: the target was given up
 #pragma once
 #include <string_view>

@@ -128,7 +128,9 @@ Result<void> Source::begin(const v1::MigrateRequest& q) {
   {
     std::lock_guard lock(mutex_);
     phase_ = Phase::running;
-    cancel_ = false;
+    cancel_ = cancelled_ = false;
+    may_post_copy_ = q.allow_post_copy() && q.target().post_copy_possible();
+    post_copy_ = PostCopy::no;
     final_.reset();
   }
   context_.events.begin(uid, v1::MigrationEvent::SAMPLE);
@@ -150,7 +152,6 @@ Result<libvirt::MigrationPlan> Source::plan(const v1::MigrateRequest& q, const l
   p.auto_converge = q.auto_converge();
   p.throttle_initial = q.throttle_initial_percent();
   p.throttle_increment = q.throttle_increment_percent();
-  p.post_copy = q.allow_post_copy() && t.post_copy_possible();
   p.xbzrle = q.compression() == "xbzrle";
   p.copied_disks.assign(q.copied_disks().begin(), q.copied_disks().end());
 
@@ -210,15 +211,25 @@ void Source::start_threads(std::optional<libvirt::MigrationPlan> p) {
 void Source::job(libvirt::MigrationPlan p) {
   std::string error;
   bool lost = false;
-  if (auto domain = context_.domain(20s); domain.ok()) {
-    auto done = libvirt::migrate(*domain, p);
-    if (!done.ok()) {
-      error = done.error().message;
-      lost = done.error().code == Code::Unavailable;
+  for (;;) {
+    auto domain = context_.domain(20s);
+    auto done = domain.ok() ? libvirt::migrate(*domain, p) : Result<void>(domain.error());
+    error = done.ok() ? "" : done.error().message;
+    lost = !done.ok() && done.error().code == Code::Unavailable;
+    {
+      std::lock_guard lock(mutex_);
+      if (post_copy_ != PostCopy::wanted || cancelled_ || done.ok() || lost || stop_) break;
     }
-  } else {
-    error = domain.error().message;
-    lost = true;
+    // Once more, this time for post-copy after the first pass: libvirt leaves the guest paused at the target or lets
+    // post-copy begin, never both. The limit keeps the pass from ending in a switch-over of its own.
+    if (auto limited = libvirt::set_max_downtime(*domain, 1); !limited.ok()) log::warning("{}", limited.error().message);
+    p.post_copy = true;
+    std::lock_guard lock(mutex_);
+    post_copy_ = PostCopy::pending;
+    cancel_ = false;
+    phase_ = Phase::running;
+    final_.reset();
+    log::info("migration {}: begins again for post-copy", record_.uid);
   }
   NV_FAILPOINT(kJobOver);
   log::info("migration {}: libvirt's job ended: {}", record().uid, error.empty() ? "well" : error);
@@ -234,9 +245,9 @@ void Source::follow(bool alone) {
   auto interval = std::chrono::milliseconds(std::max(record().interval_ms, 50u));
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait_for(lock, interval, [&] { return stop_ || phase_ == Phase::over; });
+    changed_.wait_for(lock, interval, [&] { return stop_ || phase_ == Phase::over || post_copy_ == PostCopy::now; });
     if (stop_ || phase_ == Phase::over) return;
-    bool ask = phase_ == Phase::running || phase_ == Phase::post_copy, cancel = cancel_;
+    bool ask = phase_ == Phase::running || phase_ == Phase::post_copy, cancel = cancel_, post_copy = post_copy_ == PostCopy::now;
     alone = alone || !job_runs_;
     std::string uid = record_.uid;
     lock.unlock();
@@ -247,6 +258,12 @@ void Source::follow(bool alone) {
           std::lock_guard again(mutex_);
           cancel_ = false;
         }
+      if (post_copy) {
+        auto started = libvirt::start_post_copy(*domain);
+        if (!started.ok()) log::error("{}", started.error().message);
+        std::lock_guard again(mutex_);
+        post_copy_ = started.ok() ? PostCopy::no : PostCopy::pending;  // asked again at the next pass
+      }
       if (auto stats = libvirt::job_stats(*domain); stats.ok()) {
         active = stats->active();
         if (active && ask) {
@@ -337,6 +354,10 @@ Result<void> Source::steer(const v1::SteerRequest& q) {
     if (phase_ == Phase::over || phase_ == Phase::idle) return refuse("MigrationEnded", "the migration has ended");
   }
   NV_TRY(libvirt::Domain domain, context_.domain(5s));
+  if (q.start_post_copy()) {
+    std::lock_guard lock(mutex_);
+    if (!may_post_copy_) return refuse("PostCopyImpossible", "post-copy was not allowed, or cannot work at the target, or its plan was lost with a launcher");
+  }
   Json arguments = Json::object();
   if (q.has_throttle_maximum_percent()) arguments["max-cpu-throttle"] = std::clamp(q.throttle_maximum_percent(), 1u, 99u);
   if (q.has_throttle_initial_percent()) arguments["cpu-throttle-initial"] = std::clamp(q.throttle_initial_percent(), 1u, 99u);
@@ -352,7 +373,13 @@ Result<void> Source::steer(const v1::SteerRequest& q) {
     NV_TRY_VOID(update([](Record& now) { return now.paused_by_us = true; }));
     NV_TRY_VOID(domain.suspend());
   }
-  if (q.start_post_copy()) NV_TRY_VOID(libvirt::start_post_copy(domain));
+  if (q.start_post_copy()) {
+    std::lock_guard lock(mutex_);
+    if (post_copy_ != PostCopy::no || phase_ != Phase::running) return {};
+    post_copy_ = PostCopy::wanted;
+    cancel_ = true;  // job() begins again
+    changed_.notify_all();
+  }
   return {};
 }
 
@@ -367,7 +394,7 @@ Result<void> Source::cancel(const std::string& uid) {
     std::lock_guard lock(mutex_);
     if (phase_ == Phase::post_copy) return refuse("PostCopy", "the guest runs at the target: it cannot be taken back");
     job = phase_ == Phase::running || phase_ == Phase::switched;
-    cancel_ = job;
+    cancel_ = cancelled_ = job;
   }
   if (job) {
     auto aborted = libvirt::abort_job(domain);
@@ -424,6 +451,10 @@ void Source::on_event(const libvirt::DomainEvent& e) {
     uid = record_.uid;
     if (e.kind == K::MigrationIteration) {
       sample.set_iteration(static_cast<std::uint32_t>(e.iteration));
+      if (e.iteration > 1 && post_copy_ == PostCopy::pending) {
+        post_copy_ = PostCopy::now;
+        changed_.notify_all();
+      }
       kind = v1::MigrationEvent::ITERATION;
     } else if (e.kind == K::JobCompleted) {
       final_ = e.job;

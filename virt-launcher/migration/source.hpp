@@ -55,6 +55,9 @@ class Source {
   Record record_;
   Phase phase_ = Phase::idle;
   bool cancel_ = false;         // to be asked of libvirt until it takes it
+  bool cancelled_ = false;      // somebody wants the guest to stay
+  bool may_post_copy_ = false;
+  enum class PostCopy { no, wanted, pending, now } post_copy_ = PostCopy::no;  // see job()
   bool job_runs_ = false;       // virDomainMigrateToURI3 has not returned
   bool stop_ = false;
   std::optional<libvirt::Parameters> final_;  // of the job-completed event

@@ -126,16 +126,6 @@ Result<v1::PrepareTargetResponse> Target::prepare(const v1::PrepareTargetRequest
   return answer;
 }
 
-// The guest stands in a QEMU whose memory still comes, which libvirt waits for: only QEMU itself can be asked.
-Result<bool> Target::resume_in_post_copy() {
-  NV_TRY(Json status, context_.monitor.execute("query-status"));
-  if (bool_at(status, {"running"})) return true;
-  NV_TRY(Json job, context_.monitor.execute("query-migrate"));
-  if (string_at(status, {"status"}) != "paused" || !string_at(job, {"status"}).starts_with("postcopy")) return false;
-  NV_TRY([[maybe_unused]] Json done, context_.monitor.execute("cont"));
-  return true;
-}
-
 Result<void> Target::resume(const std::string& uid, bool keep_paused) {
   std::lock_guard action(action_mutex_);
   NV_TRY(Record r, read_record(context_.paths.migration));
@@ -151,32 +141,31 @@ Result<void> Target::resume(const std::string& uid, bool keep_paused) {
   bool first = r.step != Step::resumed;
   if (!first && (word == "Running" || keep_paused)) return {};
   if (!s.active()) return refuse("NotLoaded", first ? "the guest is not here" : "the guest has ended");
-  bool post_copy = word == "Paused" && why != "User";  // or nothing is loaded: QEMU will say
-  if (post_copy) {
-    NV_TRY(Json status, context_.monitor.execute("query-status"));
-    NV_TRY(Json job, context_.monitor.execute("query-migrate"));
-    if (string_at(status, {"status"}) == "inmigrate" || !string_at(job, {"status"}).starts_with("postcopy"))
-      return refuse("NotLoaded", fmt::format("the guest is not whole: QEMU is in the state {}", string_at(status, {"status"})));
-  }
+  if (word == "Paused" && why != "User") return refuse("NotLoaded", fmt::format("the guest is not whole here: {}", why));
   if (first) {
     r.step = Step::resumed;
     NV_TRY_VOID(save(r));
     NV_FAILPOINT(kResumeRecorded);
   }
   hooks_.taken_over();
-  if (!keep_paused && word != "Running") {
-    if (post_copy) {
-      NV_TRY(bool runs, resume_in_post_copy());
-      if (!runs) return refuse("NotLoaded", "the guest is not whole");
-    } else {
-      NV_TRY_VOID(domain->resume());
-    }
-  }
+  if (!keep_paused && word != "Running") NV_TRY_VOID(domain->resume());
   NV_FAILPOINT(kResumed);
   log::info("migration {}: the guest {} here", uid, keep_paused ? "stays paused" : "runs");
   context_.events.publish(uid, v1::MigrationEvent::RESUMED);
   context_.post([this] { after_resume(); }, 0ms);
   return {};
+}
+
+// A guest that began to run here by itself, in post-copy or after a job that was meant for it.
+void Target::arrived(Kind kind) {
+  std::lock_guard action(action_mutex_);
+  Record r = record();
+  if (r.role != Role::target || r.step != Step::prepared) return;
+  r.step = Step::resumed;
+  if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
+  hooks_.taken_over();
+  context_.events.publish(r.uid, kind);
+  after_resume();
 }
 
 void Target::after_resume() {
@@ -220,6 +209,8 @@ Result<void> Target::abandon(const std::string& uid) {
   }
   if (r.role != Role::target || r.uid != uid) return refuse("NotMigrating", "no migration of that uid is known here");
   if (r.step == Step::resumed) return refuse("Resumed", "the guest runs here");
+  if (auto domain = context_.domain(20s); domain.ok())
+    if (auto s = domain->state(); s.ok() && libvirt::state_word(s->state) == "Running") return refuse("Resumed", "the guest runs here");
   if (r.step != Step::abandoned) {
     r.step = Step::abandoned;
     NV_TRY_VOID(save(r));
@@ -246,10 +237,20 @@ void Target::on_event(const libvirt::DomainEvent& e) {
   if (r.role != Role::target) return;
   if (r.step == Step::abandoned && e.lifecycle == "Started") return context_.post([this] { destroy_late(30); }, 0ms);
   if (r.step != Step::prepared) return;
+  if (e.lifecycle == "Resumed") {
+    Kind kind = e.detail == "Postcopy" ? v1::MigrationEvent::POST_COPY : v1::MigrationEvent::RESUMED;
+    return context_.post([this, kind] { arrived(kind); }, 0ms);
+  }
   if (e.lifecycle == "Suspended" && e.detail == "Paused") {
+    {
+      std::lock_guard lock(mutex_);
+      loaded_ = true;
+    }
     context_.events.publish(r.uid, v1::MigrationEvent::LOADED);
     NV_FAILPOINT(kAtLoaded);
   } else if (e.lifecycle == "Stopped") {
+    std::lock_guard lock(mutex_);
+    if (!std::exchange(loaded_, false)) return;  // the source tells why, and may begin again
     context_.events.publish(r.uid, v1::MigrationEvent::ENDED, "the incoming guest is gone: " + e.detail);
   }
 }
@@ -280,6 +281,7 @@ void Target::reconnected() {
   if (domain.ok())
     if (auto s = domain->state(); s.ok() && s->active()) {
       active = true;
+      if (libvirt::state_word(s->state) == "Running") return context_.post([this] { arrived(v1::MigrationEvent::RESUMED); }, 0ms);
       if (libvirt::state_word(s->state) == "Paused" && libvirt::reason_word(s->state, s->reason) == "User") kind = v1::MigrationEvent::LOADED;
     }
   // Events were missed: what stood here and is gone has ended.
@@ -287,6 +289,10 @@ void Target::reconnected() {
   if (!active && before == v1::MigrationEvent::LOADED) {
     kind = v1::MigrationEvent::ENDED;
     error = "the incoming guest is gone";
+  }
+  {
+    std::lock_guard lock(mutex_);
+    loaded_ = kind == v1::MigrationEvent::LOADED;
   }
   if (new_here) context_.events.begin(r->uid, kind, error);
   else if (kind != v1::MigrationEvent::SAMPLE && before != kind) context_.events.publish(r->uid, kind, error);

@@ -43,14 +43,15 @@ class Target {
   Result<void> destroy();
   void destroy_late(int tries);
   void after_resume();
+  void arrived(Kind kind);
   void set_time(int tries);
-  Result<bool> resume_in_post_copy();
 
   Context& context_;
   TargetHooks hooks_;
   std::mutex action_mutex_;   // prepare, resume, abandon: one at a time
   mutable std::mutex mutex_;
   Record record_;
+  bool loaded_ = false;
   bool told_ = false;         // the events stand where the record does
 };
 

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <fstream>
+#include <sstream>
 #include <pwd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@ void copy_xml(const fs::path& from, const fs::path& to) {
 }  // namespace
 
 Pod::Pod(std::vector<std::string> extra, std::string environment) : root_("nvl") {
-  for (auto dir : {api::kSocketsDir, api::kPrivateDir, api::kEphemeralDir, api::kContainerDisksDir, api::kLibvirtDir, api::kDisksDir, api::kSecretsDir})
+  for (auto dir : {api::kSocketsDir, api::kPrivateDir, api::kEphemeralDir, api::kContainerDisksDir, api::kLibvirtDir, api::kDisksDir, api::kSecretsDir, api::kMigrationDir})
     fs::create_directories(path(dir));
   copy_xml(capability_cache(), path(api::kCapabilityCacheDir));
   std::vector<std::string> argv;
@@ -53,7 +54,10 @@ Pod::Pod(std::vector<std::string> extra, std::string environment) : root_("nvl")
     int log = ::open((root_.path().string() + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     ::dup2(log, 1);
     ::dup2(log, 2);
-    if (!environment.empty()) ::putenv(environment.data());
+    std::vector<std::string> lines;
+    std::istringstream in(environment);
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    for (auto& line : lines) ::putenv(line.data());
     std::vector<char*> args;
     for (auto& a : argv) args.push_back(a.data());
     args.push_back(nullptr);

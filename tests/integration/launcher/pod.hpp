@@ -18,6 +18,7 @@ namespace nodevirt::test {
 
 class Pod {
  public:
+  /// `environment`: one NAME=VALUE per line.
   explicit Pod(std::vector<std::string> monitor_args = {}, std::string environment = "");
   ~Pod();
 

@@ -1,0 +1,341 @@
+#include "migrating_pair.hpp"
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/names.hpp"
+#include "pkg/base/process.hpp"
+
+namespace nodevirt::test {
+
+namespace fs = std::filesystem;
+using Event = rpc::v1::MigrationEvent;
+
+namespace {
+
+constexpr unsigned char kTickGuest[] = {
+#include "tick_guest.inc"
+};
+
+Fd unix_socket(const fs::path& path, sockaddr_un& address) {
+  address = {};
+  address.sun_family = AF_UNIX;
+  REQUIRE(path.string().size() < sizeof address.sun_path);
+  std::strcpy(address.sun_path, path.c_str());
+  return Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+// Moves what there is from one end into the other; false when `from` has ended.
+bool pass(int from, int to) {
+  char buffer[65536];
+  ssize_t n = ::recv(from, buffer, sizeof buffer, MSG_DONTWAIT);
+  if (n < 0) return errno == EAGAIN;
+  if (n == 0) return false;
+  for (ssize_t done = 0; done < n;) {
+    ssize_t w = ::send(to, buffer + done, static_cast<std::size_t>(n - done), MSG_NOSIGNAL);
+    if (w <= 0) return false;
+    done += w;
+  }
+  return true;
+}
+
+}  // namespace
+
+Relay::Relay(fs::path listen, fs::path connect) : listen_(std::move(listen)), connect_(std::move(connect)) {
+  sockaddr_un address;
+  listener_ = unix_socket(listen_, address);
+  std::error_code ec;
+  fs::remove(listen_, ec);
+  REQUIRE(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  ::chmod(listen_.c_str(), 0777);
+  REQUIRE(::listen(listener_.get(), 64) == 0);
+  wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  thread_ = std::thread([this] { run(); });
+}
+
+Relay::~Relay() {
+  stop_ = true;
+  std::uint64_t one = 1;
+  [[maybe_unused]] auto n = ::write(wake_.get(), &one, sizeof one);
+  thread_.join();
+}
+
+void Relay::cut() {
+  cut_ = true;
+  std::uint64_t one = 1;
+  [[maybe_unused]] auto n = ::write(wake_.get(), &one, sizeof one);
+}
+
+void Relay::run() {
+  std::vector<Link> links;
+  while (!stop_) {
+    if (cut_) links.clear();
+    std::vector<pollfd> fds{{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    bool held = held_;
+    for (auto& l : links) {
+      fds.push_back({l.a.get(), static_cast<short>(l.a_open && !held ? POLLIN : 0), 0});
+      fds.push_back({l.b.get(), static_cast<short>(l.b_open && !held ? POLLIN : 0), 0});
+    }
+    ::poll(fds.data(), fds.size(), 20);
+    std::uint64_t drop;
+    if (fds[0].revents) [[maybe_unused]] auto n = ::read(wake_.get(), &drop, sizeof drop);
+    for (std::size_t i = 0; i < links.size() && !held; ++i) {
+      Link& l = links[i];
+      if (l.a_open && fds[2 + 2 * i].revents && !pass(l.a.get(), l.b.get())) {
+        l.a_open = false;
+        ::shutdown(l.b.get(), SHUT_WR);
+      }
+      if (l.b_open && fds[3 + 2 * i].revents && !pass(l.b.get(), l.a.get())) {
+        l.b_open = false;
+        ::shutdown(l.a.get(), SHUT_WR);
+      }
+    }
+    std::erase_if(links, [](auto& l) { return !l.a_open && !l.b_open; });
+    if (fds[1].revents) {
+      Fd a(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      sockaddr_un address;
+      Fd b = unix_socket(connect_, address);
+      if (!cut_ && a && ::connect(b.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0)
+        links.push_back({std::move(a), std::move(b), {}, {}});
+    }
+  }
+}
+
+std::string tick_disk(std::uint32_t span) {
+  std::string disk(1u << 20, 0);
+  std::memcpy(disk.data(), kTickGuest, sizeof kTickGuest);
+  std::memcpy(disk.data() + 506, &span, 4);
+  disk[510] = 0x55;
+  disk[511] = static_cast<char>(0xaa);
+  return disk;
+}
+
+MigratingPair::MigratingPair(Options options)
+    : source({}, options.source_environment), target({}, options.target_environment), options_(std::move(options)) {
+  auto image = [](Pod& pod) { return pod.path(api::kContainerDisksDir) / "root/disk/disk.img"; };
+  for (Pod* pod : {&source, &target}) fs::create_directories(image(*pod).parent_path());
+  REQUIRE(write_file_atomic(image(source), tick_disk(options_.span)).ok());
+  if (options_.same_image) fs::create_hard_link(image(source), image(target));
+  else fs::copy_file(image(source), image(target));
+}
+
+Json MigratingPair::spec() const {
+  Json vmi = Json::parse(R"({"spec":{"domain":{"resources":{"requests":{}},"devices":{"autoattachGraphicsDevice":false,
+      "disks":[{"name":"root","disk":{"bus":"virtio"}}]}},
+    "volumes":[{"name":"root","containerDisk":{"image":"i"}}]}})");
+  vmi["spec"]["domain"]["resources"]["requests"]["memory"] = options_.memory;
+  if (options_.empty_disk) {
+    vmi["spec"]["domain"]["devices"]["disks"].push_back(Json{{"name", "scratch"}, {"disk", {{"bus", "virtio"}}}});
+    vmi["spec"]["volumes"].push_back(Json{{"name", "scratch"}, {"emptyDisk", {{"capacity", "16Mi"}}}});
+  }
+  return vmi;
+}
+
+void MigratingPair::start() {
+  auto started = source.sync(spec());
+  INFO((started.ok() ? "" : started.error().message));
+  REQUIRE(started.ok());
+  REQUIRE(Pod::eventually([&] { return log(source).size() > 100; }));
+  prepare();
+  watch_source();
+}
+
+void MigratingPair::prepare() {
+  rpc::v1::PrepareTargetRequest q;
+  q.set_migration_uid(uid);
+  q.set_vmi_json(target.sync_request(spec()).vmi_json());
+  q.set_allow_post_copy(true);
+  auto answer = target.wait(client(target).prepare_target(q));
+  INFO((answer.ok() ? "" : answer.error().message));
+  REQUIRE(answer.ok());
+  prepared = *answer;
+  std::error_code ec;
+  fs::path link = source.path(api::kMigrationDir) / "source-libvirt.sock";
+  if (!fs::exists(fs::symlink_status(link, ec)))
+    fs::create_symlink(target.path(api::kMigrationDir) / "target-libvirt.sock", link);
+  watch_target();
+}
+
+void MigratingPair::watch_source() {
+  rpc::v1::WatchMigrationRequest q;
+  q.set_migration_uid(uid);
+  source_watch = client(source).watch_migration(q);
+}
+
+void MigratingPair::watch_target() {
+  rpc::v1::WatchMigrationRequest q;
+  q.set_migration_uid(uid);
+  target_watch = client(target).watch_migration(q);
+}
+
+rpc::v1::MigrationRequest MigratingPair::request() const {
+  rpc::v1::MigrationRequest q;
+  *q.mutable_domain() = source.domain_request();
+  q.set_migration_uid(uid);
+  return q;
+}
+
+rpc::v1::MigrateRequest MigratingPair::migrate_request() const {
+  rpc::v1::MigrateRequest q;
+  *q.mutable_domain() = source.domain_request();
+  q.set_migration_uid(uid);
+  *q.mutable_target() = prepared;
+  *q.mutable_copied_disks() = prepared.copied_disks();
+  q.set_sample_interval_ms(100);
+  return q;
+}
+
+Result<void> MigratingPair::migrate(const rpc::v1::MigrateRequest& q) { return source.wait(client(source).migrate(q)); }
+
+Event MigratingPair::await(rpc::MigrationWatch& watch, Kind kind, int seconds) {
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  auto& seen = &watch == source_watch.get() ? source_events : target_events;
+  while (std::chrono::steady_clock::now() < until) {
+    auto next = watch.next();
+    auto e = source.wait(std::move(next));
+    INFO((e.ok() ? "" : e.error().message));
+    REQUIRE(e.ok());
+    seen.push_back(*e);
+    if (e->kind() == kind) return *e;
+    if (e->kind() == Event::ENDED) FAIL("the migration ended (" << e->error() << ") before " << Event::Kind_Name(kind));
+  }
+  FAIL("no event " << Event::Kind_Name(kind));
+  return {};
+}
+
+Result<rpc::v1::ReleaseResponse> MigratingPair::release() { return source.wait(client(source).release_source(request())); }
+
+rpc::v1::ReleaseResponse MigratingPair::release_for_sure() {
+  Result<rpc::v1::ReleaseResponse> answer;
+  bool told = Pod::eventually([&] {
+    answer = release();
+    if (!answer.ok() && answer.error().reason != "NotYet") source.forget_client();
+    return answer.ok();
+  });
+  INFO((answer.ok() ? "" : answer.error().message));
+  REQUIRE(told);
+  return *answer;
+}
+
+Result<rpc::v1::DomainState> MigratingPair::resume(bool keep_paused) {
+  auto q = request();
+  q.set_keep_paused(keep_paused);
+  return target.wait(client(target).resume_target(q));
+}
+Result<void> MigratingPair::abandon() { return target.wait(client(target).abandon_target(request())); }
+Result<void> MigratingPair::cancel() { return source.wait(client(source).cancel(request())); }
+
+Event MigratingPair::standing(Pod& pod) {
+  auto c = pod.wait(rpc::connect_launcher(pod.path(api::kSocketsDir) / api::kLauncherSocket));
+  if (!c.ok()) return {};
+  rpc::v1::WatchMigrationRequest q;
+  q.set_migration_uid(uid);
+  auto watch = (*c)->migration()->watch_migration(q);
+  auto next = watch->next();
+  auto e = pod.wait(std::move(next));
+  return e.ok() ? *e : Event{};
+}
+
+bool MigratingPair::both_run() {
+  auto runs = [](Pod& pod) {
+    pid_t qemu = pod.child("qemu-system");
+    return qemu > 0 && pod.state().state() == "Running";
+  };
+  return runs(source) && runs(target);
+}
+
+bool MigratingPair::settle() {
+  auto until = std::chrono::steady_clock::now() + 120s;
+  auto sure = [&](Pod& pod, auto call) {
+    for (;;) {
+      auto r = call();
+      if (r.ok() || (r.error().code != Code::Unavailable && r.error().code != Code::DeadlineExceeded)) return r;
+      REQUIRE(std::chrono::steady_clock::now() < until);
+      if (r.error().reason != "NotYet") pod.forget_client();
+      std::this_thread::sleep_for(20ms);
+    }
+  };
+  while (std::chrono::steady_clock::now() < until) {
+    auto there = standing(target), here = standing(source);
+    INFO("source " << Event::Kind_Name(here.kind()) << " " << here.error() << ", target " << Event::Kind_Name(there.kind()) << " " << there.error());
+    if (there.kind() == Event::RESUMED || there.kind() == Event::POST_COPY) {
+      sure(target, [&] { return resume(); });
+      CHECK_FALSE(both_run());
+      return true;
+    }
+    if (there.kind() == Event::LOADED || here.kind() == Event::RELEASED) {
+      auto answer = sure(source, [&] { return release(); });
+      INFO((answer.ok() ? "" : answer.error().message));
+      REQUIRE(answer.ok());
+      if (answer->released()) {
+        auto resumed = sure(target, [&] { return resume(); });
+        INFO((resumed.ok() ? "" : resumed.error().message));
+        REQUIRE(resumed.ok());
+        return true;
+      }
+    } else if (here.kind() != Event::ENDED) {
+      std::this_thread::sleep_for(50ms);
+      continue;
+    }
+    // Kept, or failed: the target first, so that it can never be told otherwise.
+    auto gone = sure(target, [&] { return abandon(); });
+    INFO((gone.ok() ? "" : gone.error().message));
+    REQUIRE(gone.ok());
+    sure(source, [&] { return cancel(); });
+    CHECK_FALSE(both_run());
+    return false;
+  }
+  FAIL("the migration does not settle");
+  return false;
+}
+
+std::string MigratingPair::log(Pod& pod) const {
+  return read_file(pod.path(api::kPrivateDir) / Pod::kUid / "virt-serial0-log").value_or("");
+}
+
+std::vector<std::uint32_t> MigratingPair::counts() {
+  std::string all = log(source) + log(target);
+  auto first = all.find("00000001.");
+  REQUIRE(first != std::string::npos);
+  std::vector<std::uint32_t> out;
+  std::istringstream in(all.substr(first));
+  for (std::string line; std::getline(in, line) && !in.eof();) {
+    INFO("line " << out.size() << ": " << line);
+    REQUIRE(line.size() == 9);
+    CHECK(line[8] == '.');
+    out.push_back(static_cast<std::uint32_t>(std::stoul(line.substr(0, 8), nullptr, 16)));
+    REQUIRE(out.back() == out.size());
+  }
+  return out;
+}
+
+std::uint32_t MigratingPair::last_count() {
+  auto all = counts();
+  return all.empty() ? 0 : all.back();
+}
+
+void MigratingPair::await_progress(Pod& pod) {
+  auto before = log(pod).size();
+  REQUIRE(Pod::eventually([&] { return log(pod).size() > before + 30; }));
+}
+
+void MigratingPair::check_moved() {
+  await_progress(target);
+  CHECK(source.child("qemu-system") == 0);
+  CHECK(target.state().state() == "Running");
+  CHECK(last_count() > 0);
+}
+
+void MigratingPair::check_stayed() {
+  await_progress(source);
+  CHECK(source.state().state() == "Running");
+  CHECK(last_count() > 0);
+}
+
+}  // namespace nodevirt::test

@@ -1,0 +1,223 @@
+// Live migrations between two launchers, with real libvirt daemons and QEMUs.
+#include <catch2/catch.hpp>
+
+#include <csignal>
+#include <fstream>
+
+#include "api/names.hpp"
+#include "migrating_pair.hpp"
+
+using namespace nodevirt;
+using namespace nodevirt::test;
+using Event = rpc::v1::MigrationEvent;
+
+namespace {
+
+// The whole handover as virt-handlers do it.
+void hand_over(MigratingPair& pair) {
+  pair.await_target(Event::LOADED);
+  auto released = pair.release_for_sure();
+  INFO(released.why_kept());
+  REQUIRE(released.released());
+  auto resumed = pair.resume();
+  INFO((resumed.ok() ? "" : resumed.error().message));
+  REQUIRE(resumed.ok());
+  CHECK(resumed->state() == "Running");
+}
+
+}  // namespace
+
+TEST_CASE("a guest moves to another launcher and counts on, and the source's pod ends well", "[migration]") {
+  MigratingPair pair;
+  pair.start();
+  CHECK(pair.prepared.copied_disks_size() == 1);
+  CHECK(pair.target.sync().error().reason == "MigrationTarget");
+  CHECK(pair.resume().error().reason == "NotLoaded");
+  CHECK(pair.release().error().reason == "NotMigrating");
+  auto begun = pair.migrate();
+  INFO((begun.ok() ? "" : begun.error().message));
+  REQUIRE(begun.ok());
+  CHECK(pair.migrate().ok());  // the same again
+  hand_over(pair);
+  CHECK(pair.release_for_sure().released());
+  CHECK(pair.resume().ok());
+  CHECK(pair.abandon().error().reason == "Resumed");
+  CHECK(pair.cancel().error().reason == "Released");
+  pair.check_moved();
+  auto ended = pair.await_source(Event::ENDED);
+  CHECK(ended.error().empty());
+  CHECK(ended.sample().completed());
+  CHECK(ended.sample().memory_processed_bytes() > 0);
+  CHECK(ended.sample().iteration() > 0);
+  CHECK(pair.target.sync().ok());
+  REQUIRE(pair.source.wait(pair.source.client().command(rpc::DomainCommand::Delete, pair.source.domain_request())).ok());
+  CHECK(pair.source.exit_code() == 0);
+}
+
+TEST_CASE("guests move in every way that a migration may be asked for", "[migration]") {
+  struct Case {
+    const char* name;
+    MigratingPair::Options options;
+    unsigned parallel = 0;
+    const char* compression = "";
+  };
+  MigratingPair::Options busy{8u << 20}, other_image, scratch;
+  other_image.same_image = false;
+  scratch.empty_disk = true;
+  for (auto& c : {Case{"busy, parallel streams", busy, 2}, Case{"another image file: the whole disk is copied", other_image},
+                  Case{"with an empty disk", scratch}, Case{"xbzrle", busy, 0, "xbzrle"}, Case{"zlib over parallel streams", busy, 2, "zlib"}}) {
+    DYNAMIC_SECTION(c.name) {
+      MigratingPair pair(c.options);
+      pair.start();
+      auto q = pair.migrate_request();
+      q.set_parallel_connections(c.parallel);
+      q.set_compression(c.compression);
+      q.set_max_downtime_ms(5000);
+      auto begun = pair.migrate(q);
+      INFO((begun.ok() ? "" : begun.error().message));
+      REQUIRE(begun.ok());
+      hand_over(pair);
+      pair.check_moved();
+      CHECK(pair.prepared.copied_disks_size() == (c.options.empty_disk ? 2 : 1));
+    }
+  }
+}
+
+TEST_CASE("a migration that is cancelled leaves the guest unharmed; another may follow", "[migration]") {
+  MigratingPair pair({16u << 20});
+  pair.start();
+  auto q = pair.migrate_request();
+  q.set_bandwidth_mib_per_second(2);
+  REQUIRE(pair.migrate(q).ok());
+  while (pair.await_source(Event::SAMPLE).sample().memory_processed_bytes() == 0) {}
+  auto other = q;
+  other.set_migration_uid("another");
+  CHECK(pair.migrate(other).error().reason == "MigrationUnderWay");
+  REQUIRE(pair.cancel().ok());
+  REQUIRE(Pod::eventually([&] { return pair.standing(pair.source).kind() == Event::ENDED; }));
+  CHECK_FALSE(pair.standing(pair.source).error().empty());
+  CHECK(pair.migrate(q).error().reason == "MigrationEnded");
+  REQUIRE(pair.abandon().ok());
+  CHECK(pair.abandon().ok());
+  CHECK(pair.resume().error().reason == "Abandoned");
+  CHECK_FALSE(pair.target.state().present());
+  CHECK(pair.target.child("qemu-system") == 0);
+  pair.check_stayed();
+  // The throttle's ceiling and the like are back to what they were, and the next begins.
+  CHECK(pair.migrate(other).ok());
+}
+
+TEST_CASE("a migration is steered: throttle within its ceiling, then bandwidth and downtime", "[migration]") {
+  MigratingPair pair({12u << 20});
+  pair.start();
+  auto q = pair.migrate_request();
+  q.set_bandwidth_mib_per_second(8);
+  q.set_auto_converge(true);
+  q.set_throttle_initial_percent(10);
+  q.set_throttle_increment_percent(15);
+  q.set_throttle_maximum_percent(30);
+  q.set_max_downtime_ms(50);
+  auto begun = pair.migrate(q);
+  INFO((begun.ok() ? "" : begun.error().message));
+  REQUIRE(begun.ok());
+  unsigned most = 0, iterations = 0;
+  for (auto until = std::chrono::steady_clock::now() + 40s; std::chrono::steady_clock::now() < until && (iterations < 6 || most < 30);) {
+    auto next = pair.source_watch->next();
+    auto e = pair.source.wait(std::move(next));
+    REQUIRE(e.ok());
+    most = std::max(most, e->sample().throttle_percent());
+    if (e->kind() == Event::ITERATION) iterations = e->sample().iteration();
+  }
+  CHECK(most > 0);
+  CHECK(most <= 30);
+  CHECK(iterations >= 3);
+  rpc::v1::SteerRequest s;
+  *s.mutable_domain() = pair.source.domain_request();
+  s.set_migration_uid(pair.uid);
+  s.set_throttle_maximum_percent(60);
+  REQUIRE(pair.source.wait(pair.client(pair.source).steer(s)).ok());
+  s.clear_throttle_maximum_percent();
+  s.set_bandwidth_mib_per_second(0);
+  s.set_max_downtime_ms(20000);
+  REQUIRE(pair.source.wait(pair.client(pair.source).steer(s)).ok());
+  hand_over(pair);
+  pair.check_moved();
+  s.set_migration_uid("another");
+  CHECK(pair.source.wait(pair.client(pair.source).steer(s)).error().reason == "NotMigrating");
+}
+
+TEST_CASE("a guest is paused so that its memory comes to rest, and runs on at the target", "[migration]") {
+  MigratingPair pair({16u << 20});
+  pair.start();
+  auto q = pair.migrate_request();
+  q.set_bandwidth_mib_per_second(6);
+  REQUIRE(pair.migrate(q).ok());
+  while (pair.await_source(Event::SAMPLE).sample().memory_processed_bytes() == 0) {}
+  rpc::v1::SteerRequest s;
+  *s.mutable_domain() = pair.source.domain_request();
+  s.set_migration_uid(pair.uid);
+  s.set_pause_guest(true);
+  REQUIRE(pair.source.wait(pair.client(pair.source).steer(s)).ok());
+  pair.await_target(Event::LOADED);
+  auto released = pair.release_for_sure();
+  CHECK(released.released());
+  CHECK_FALSE(released.guest_was_paused());
+  REQUIRE(pair.resume().ok());
+  pair.check_moved();
+}
+
+TEST_CASE("a guest that its user has paused stays paused where it comes to", "[migration]") {
+  MigratingPair pair;
+  pair.start();
+  REQUIRE(pair.source.wait(pair.source.client().command(rpc::DomainCommand::Pause, pair.source.domain_request())).ok());
+  REQUIRE(pair.migrate().ok());
+  pair.await_target(Event::LOADED);
+  auto released = pair.release_for_sure();
+  REQUIRE(released.released());
+  CHECK(released.guest_was_paused());
+  REQUIRE(pair.resume(true).ok());
+  CHECK(pair.target.state().state() == "Paused");
+  REQUIRE(pair.target.wait(pair.target.client().command(rpc::DomainCommand::Unpause, pair.target.domain_request())).ok());
+  pair.check_moved();
+}
+
+TEST_CASE("post-copy: the guest runs at the target while its memory still comes", "[migration]") {
+  MigratingPair pair({16u << 20});
+  pair.start();
+  rpc::v1::SteerRequest s;
+  *s.mutable_domain() = pair.source.domain_request();
+  s.set_migration_uid(pair.uid);
+  s.set_start_post_copy(true);
+  auto q = pair.migrate_request();
+  q.set_bandwidth_mib_per_second(8);
+  q.set_max_downtime_ms(1);
+  q.set_allow_post_copy(true);
+  REQUIRE(pair.migrate(q).ok());
+  while (pair.await_source(Event::SAMPLE).sample().memory_processed_bytes() == 0) {}
+  auto steered = pair.source.wait(pair.client(pair.source).steer(s));
+  if (!pair.prepared.post_copy_possible()) {  // vm.unprivileged_userfaultfd is 0
+    CHECK(steered.error().reason == "PostCopyImpossible");
+    return;
+  }
+  REQUIRE(steered.ok());
+  pair.await_source(Event::POST_COPY);
+  pair.await_target(Event::POST_COPY);
+  CHECK(pair.resume().ok());
+  CHECK(pair.abandon().error().reason == "Resumed");
+  auto ended = pair.await_source(Event::ENDED);
+  CHECK(ended.error().empty());
+  pair.check_moved();
+}
+
+TEST_CASE("the dirty rate is measured by page sampling", "[migration]") {
+  MigratingPair pair({8u << 20});
+  pair.start();
+  rpc::v1::DirtyRateRequest q;
+  *q.mutable_domain() = pair.source.domain_request();
+  q.set_period_ms(1000);
+  auto rate = pair.source.wait(pair.client(pair.source).get_dirty_rate(q));
+  INFO((rate.ok() ? "" : rate.error().message));
+  REQUIRE(rate.ok());
+  CHECK(rate->bytes_per_second() > (1u << 20));
+  CHECK(rate->bytes_per_second() < (64u << 20));
+}
