@@ -9,6 +9,8 @@ add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fno-strict-al
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Files that are compiled together look like headers to it: every lambda in a coroutine would be warned of.
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
+  # Asio's aligned_new hands out what aligned_alloc gave, and gives it back by free: it takes that for a mistake.
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-mismatched-new-delete>)
 endif()
 add_compile_definitions(BOOST_ASIO_HAS_CO_AWAIT BOOST_ASIO_NO_DEPRECATED)
 include_directories(${CMAKE_SOURCE_DIR})

@@ -72,8 +72,10 @@ Error failed(std::string_view doing, int err) {
 }
 
 std::span<char> scratch() {
-  static thread_local std::array<char, 64 * 1024> buffer;
-  return buffer;
+  // On the heap: as a thread-local array every thread of every program would pay for it, also those that read nothing.
+  constexpr std::size_t kSize = 64 * 1024;
+  static thread_local std::unique_ptr<char[]> buffer(new char[kSize]);
+  return {buffer.get(), kSize};
 }
 
 }  // namespace

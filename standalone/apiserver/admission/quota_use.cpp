@@ -15,7 +15,7 @@ bool ended(const Json& pod) {
 
 /// "requests" or "limits", and the resource's name in a container's list; empty name: no compute resource.
 std::pair<std::string, std::string> compute(const std::string& key) {
-  if (key == "requests.storage" || key.find('/') != std::string::npos && !key.starts_with("requests.")) return {};
+  if (key == "requests.storage" || (key.find('/') != std::string::npos && !key.starts_with("requests."))) return {};
   if (key.starts_with("requests.")) return {"requests", key.substr(9)};
   if (key.starts_with("limits.")) return {"limits", key.substr(7)};
   if (key == "cpu" || key == "memory" || key == "ephemeral-storage" || key.starts_with("hugepages-")) return {"requests", key};
