@@ -219,6 +219,8 @@ void Policy::State::force_end(Decision& d) {
 }
 
 void Policy::State::timeouts(Decision& d, double elapsed) {
+  // Post-copy was asked for and is to be asked for again; a failed call may even have begun it.
+  if (post_copy_failures > 0 && post_copy_usable() && elapsed < retry_at) return;
   auto& c = settings.config;
   const api::StallDetectorConfig knobs = c.stall_detector.value_or(api::StallDetectorConfig{});
   double since = elapsed - job.last_progress();

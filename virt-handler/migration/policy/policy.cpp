@@ -196,7 +196,8 @@ Decision Policy::State::decide(const Sample& sample, Clock::Time now) {
     d.actions.clear();
     return d;
   }
-  if (taken == JobView::Taken::Restarted) {
+  // After post-copy there is no other job; whatever these figures are, the guest must not be given up.
+  if (taken == JobView::Taken::Restarted && mode != Mode::PostCopy) {
     // A new job begins with what start() says; only the link is the same.
     State anew(settings);
     anew.uncapped = uncapped;

@@ -181,6 +181,13 @@ TEST_CASE("post-copy begins as soon as prediction says never, and is left alone 
   d = job.step(late);
   d = job.tick(90000);
   CHECK(job.all.size() == count);
+  // Not even when the figures look like those of another job.
+  Sample anew = job.sample(1, 1, 900, 100);
+  anew.taken_at_ms = late.taken_at_ms + 1000;
+  d = job.step(anew);
+  d = job.tick(900000);
+  CHECK(job.all.size() == count);
+  CHECK(d.mode == Mode::PostCopy);
 }
 
 TEST_CASE("post-copy that is allowed but not possible is not tried") {
@@ -210,6 +217,23 @@ TEST_CASE("post-copy that fails is tried again later, three times") {
     }
   }
   CHECK(begun == 3);
+}
+
+TEST_CASE("a call for post-copy that failed is no reason to give up at once") {
+  Settings s = settings();
+  s.config.allow_post_copy = true;
+  s.post_copy_possible = true;
+  s.config.completion_timeout_per_gib_s = 10;     // 20 s
+  Script job(s);
+  for (double t = 0.2; t < 20; t += 0.2) job.at(t, 1, 1024 - 40 * t, 40 * t);
+  auto d = job.at(20.2, 1, 216, 808);
+  auto* begun = Script::find(d, ActionKind::StartPostCopy);
+  REQUIRE(begun);
+  job.policy.failed(*begun, Clock::Time{});
+  CHECK(job.at(20.4, 1, 208, 816).actions.empty());
+  CHECK(job.tick(22).actions.empty());
+  d = job.at(25.4, 1, 8, 1016);
+  CHECK(Script::has(d, ActionKind::StartPostCopy));
 }
 
 TEST_CASE("when the time is up: KubeVirt's order") {
