@@ -40,7 +40,8 @@ class Kubectl(Tools):
 
     def test_own_service(self):
         """Deleting every service does not take the cluster's own for long."""
-        address = self.cluster.get("service", "kubernetes")["spec"]["clusterIP"]
+        # Another test may have deleted it a moment ago.
+        address = wait("the service kubernetes", lambda: self.cluster.get("service", "kubernetes"), 60)["spec"]["clusterIP"]
         self.cluster.kubectl("delete", "services", "--all")
         again = wait("the service kubernetes", lambda: self.cluster.get("service", "kubernetes"), 60)
         self.assertEqual(again["spec"]["clusterIP"], address)
