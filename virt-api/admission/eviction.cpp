@@ -69,9 +69,8 @@ Awaitable<AdmissionAnswer> admit_eviction(client::Client client, AdmissionReques
   if (decision.mark && !dry_run(request)) {
     Json patch = Json::array();
     patch.push_back({{"op", "add"}, {"path", "/status/evacuationNodeName"}, {"value", string_at(*pod, {"spec", "nodeName"})}});
-    client::WriteOptions options;
-    options.subresource = "status";
-    auto marked = co_await client.patch(k8s::resources::kVirtualMachineInstances, request.ns, name, client::PatchType::Json, patch, options);
+    // An instance's status is no subresource.
+    auto marked = co_await client.patch(k8s::resources::kVirtualMachineInstances, request.ns, name, client::PatchType::Json, patch);
     if (!marked.ok()) co_return too_many("kubevirt failed marking the vmi for eviction: " + marked.error().message);
   }
   co_return too_many(decision.message);

@@ -36,3 +36,13 @@ TEST_CASE("an instance's eviction strategy decides what becomes of an eviction",
     }
   }
 }
+
+TEST_CASE("an instance that names no strategy has the cluster's", "[virt-api]") {
+  Json vmi = {{"metadata", {{"name", "a"}, {"namespace", "ns"}}}, {"spec", Json::object()},
+              {"status", {{"nodeName", "n1"}, {"conditions", Json::array({{{"type", "LiveMigratable"}, {"status", "True"}}})}}}};
+  Json pod = {{"spec", {{"nodeName", "n1"}}}};
+  CHECK(decide_eviction(pod, vmi).allowed);
+  CHECK(decide_eviction(pod, vmi, "LiveMigrate").mark);
+  vmi["spec"]["evictionStrategy"] = "None";
+  CHECK(decide_eviction(pod, vmi, "LiveMigrate").allowed);
+}
