@@ -53,21 +53,24 @@ Awaitable<Result<std::vector<Evacuee>>> look(Session& session, std::string node,
   co_return evacuees(vmis, pods, migrations, node, fallback, shut_down);
 }
 
-// A launcher whose instance is to be moved is refused with 429, and the instance marked: that is what is wanted.
-Awaitable<Result<void>> evict(Session& session, Evacuee e, std::string node) {
+// A launcher whose instance is to be moved is refused with 429, and the instance marked: that is what is wanted. What
+// the last refusal said.
+Awaitable<Result<std::string>> evict(Session& session, Evacuee e, std::string node) {
   client::ListOptions of_instance;
   of_instance.label_selector = fmt::format("{}={}", api::kCreatedByLabel, e.uid);
   NV_CO_TRY(Json pods, co_await session.client.list(res::kPods, e.ns, of_instance));
   const Json* items = find(pods, {"items"});
-  if (!items || !items->is_array()) co_return Result<void>{};
+  std::string said;
+  if (!items || !items->is_array()) co_return said;
   for (const Json& pod : *items) {
     if (string_at(pod, {"spec", "nodeName"}) != node || !string_at(pod, {"metadata", "deletionTimestamp"}).empty()) continue;
     std::string name = string_at(pod, {"metadata", "name"});
     Json eviction = {{"apiVersion", "policy/v1"}, {"kind", "Eviction"}, {"metadata", {{"name", name}, {"namespace", e.ns}}}};
     auto done = co_await session.client.create_subresource(res::kPods, e.ns, name, "eviction", std::move(eviction));
     if (!done.ok() && done.error().code != Code::NotFound && done.error().reason != "TooManyRequests") co_return done.error();
+    if (!done.ok() && done.error().code != Code::NotFound) said = done.error().message;
   }
-  co_return Result<void>{};
+  co_return said;
 }
 
 void tell_what_stays(const std::vector<Evacuee>& all) {
@@ -97,11 +100,12 @@ Awaitable<Result<void>> evacuate(std::shared_ptr<EvacuateFlags> flags, Session& 
       co_return Result<void>{};
     }
     bool waits = false;
-    for (const auto& e : left) {
+    for (auto& e : left) {
       waits = waits || e.fate != Evacuee::Fate::Stays;
       if (e.fate != Evacuee::Fate::Evict) continue;
       auto done = co_await evict(session, e, node);
       if (!done.ok()) co_return done.error().with_context("evict " + e.key());
+      if (!done->empty()) e.why += " (" + *done + ")";
       if (asked.insert(e.uid).second) {
         progress.finish();
         std::printf("%s is to leave node %s\n", e.key().c_str(), node.c_str());

@@ -86,7 +86,7 @@ MigrationOutcome outcome_of(const Json& migration) {
   std::string phase = phase_of(migration);
   if (phase == "Succeeded") return MigrationOutcome::Succeeded;
   bool deleted = !string_at(migration, {"metadata", "deletionTimestamp"}).empty();
-  if (phase == "Failed") return deleted || bool_at(migration, {"status", "migrationState", "abortRequested"}) ? MigrationOutcome::Cancelled : MigrationOutcome::Failed;
+  if (phase == "Failed") return deleted ? MigrationOutcome::Cancelled : MigrationOutcome::Failed;
   return MigrationOutcome::Running;
 }
 
