@@ -27,7 +27,6 @@ class Faults(cluster.Case):
             "bad quantity": (lambda s: s["domain"]["resources"]["requests"].update(memory="64MB"), ["memory"]),
             "two disks of one name": (lambda s: disks(s).append(dict(disks(s)[0])), ["disks[1].name", "containerdisk"]),
             "a disk without its volume": (lambda s: disks(s).append({"name": "none", "disk": {}}), ["disks[1]", "none"]),
-            "a volume without a disk": (lambda s: s["volumes"].append({"name": "free", "emptyDisk": {"capacity": "1Mi"}}), ["free"]),
             "an unknown bus": (lambda s: disks(s)[0]["disk"].update(bus="floppy"), ["bus"]),
             "not supported yet": (lambda s: s["domain"].update(launchSecurity={"sev": {}}), ["launchSecurity"]),
             "seed data that is no base64": (lambda s: (disks(s).append({"name": "seed", "disk": {"bus": "virtio"}}),
