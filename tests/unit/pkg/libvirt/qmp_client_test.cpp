@@ -1,58 +1,14 @@
 // The QMP client against a scripted monitor, honest and otherwise.
 #include <catch2/catch.hpp>
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <thread>
-#include <unistd.h>
-
 #include "pkg/libvirt/qmp_client.hpp"
+#include "tests/support/scripted_monitor.hpp"
 
 using namespace nodevirt;
 using namespace std::chrono_literals;
 using libvirt::QmpClient;
-
-namespace {
-
-constexpr const char* kGreeting = "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n";
-
-// Accepts one connection; sends the greeting, then each answer when a line came; then closes or stays.
-class Script {
- public:
-  Script(std::string greeting, std::vector<std::string> answers) : path_(dir_.path() / "qmp") {
-    sockaddr_un a{};
-    a.sun_family = AF_UNIX;
-    std::snprintf(a.sun_path, sizeof a.sun_path, "%s", path_.c_str());
-    listener_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    REQUIRE(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&a), sizeof a) == 0);
-    REQUIRE(::listen(listener_.get(), 1) == 0);
-    thread_ = std::thread([this, greeting, answers] {
-      Fd c(::accept(listener_.get(), nullptr, nullptr));
-      send(c, greeting);
-      for (auto& answer : answers) {
-        char byte;
-        std::string line;
-        while (::recv(c.get(), &byte, 1, 0) == 1 && byte != '\n') line += byte;
-        lines.push_back(line);
-        send(c, answer);
-      }
-    });
-  }
-  ~Script() { thread_.join(); }
-  const std::filesystem::path& path() const { return path_; }
-  std::vector<std::string> lines;
-
- private:
-  static void send(const Fd& c, const std::string& text) {
-    [[maybe_unused]] auto n = ::send(c.get(), text.data(), text.size(), MSG_NOSIGNAL);
-  }
-  TempDir dir_;
-  std::filesystem::path path_;
-  Fd listener_;
-  std::thread thread_;
-};
-
-}  // namespace
+using test::kGreeting;
+using Script = test::ScriptedMonitor;
 
 TEST_CASE("QMP: commands are answered, events in between are kept in order") {
   Script qemu(kGreeting, {"{\"return\": {}, \"id\": 1}\r\n",
