@@ -1,5 +1,6 @@
 """kill -9 of every program at every failpoint: a machine is started, restarted and stopped all the same, with one QEMU."""
 import os
+import re
 import shutil
 import tempfile
 
@@ -38,6 +39,8 @@ class Failpoints(cluster.Case):
 
     def test_every_failpoint(self):
         names = run([program("nodevirt"), "failpoints"]).stdout.split()
+        # A migration has two nodes and tests of its own (integration/launcher, e2e/migration).
+        names = [n for n in names if not re.search(r"\.migration-|^launcher-(migrate|release|target|cancel)-", n)]
         self.assertGreater(len(names), 10)
         untouched = []
         for name in names:
