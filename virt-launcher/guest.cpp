@@ -288,9 +288,16 @@ bool Guest::look_whether_ended() {
   return true;
 }
 
+// libvirt's own words come in order, that a kernel panicked before that the domain stopped; it is asked only when
+// they do not come.
 void Guest::qemu_is_gone() {
-  if (look_whether_ended()) return;
-  deps_.queue.post([this] { qemu_is_gone(); }, 250ms);
+  deps_.queue.post([this] {
+    {
+      std::lock_guard lock(mutex_);
+      if (exit_code_) return;
+    }
+    if (!look_whether_ended()) qemu_is_gone();
+  }, 500ms);
 }
 
 void Guest::on_event(libvirt::DomainEvent e) {

@@ -10,7 +10,8 @@ PhaseOutcome phase_of_ended_domain(const launcher::v1::DomainState& domain, cons
   std::string tail = why.empty() ? std::string() : ": " + why;
   const std::string& reason = domain.reason();
   if (domain.state() == "Crashed" || reason == "Crashed" || reason == "Panicked")
-    return {"Failed", reason == "Panicked" ? "GuestPanicked" : "GuestCrashed", "the guest crashed" + tail};
+    return reason == "Panicked" ? PhaseOutcome{"Failed", "GuestPanicked", "the guest crashed: its kernel panicked, as the panic device tells"}
+                                : PhaseOutcome{"Failed", "GuestCrashed", "the guest crashed" + tail};
   if (reason == "Shutdown" || reason == "Saved") return {"Succeeded", "", "the guest powered off"};
   if (reason == "Destroyed") {
     if (domain.shutdown_requested())
