@@ -23,35 +23,28 @@ void Migrations::collect() {
   std::erase_if(incoming_, [](const auto& item) { return item.second->over(); });
 }
 
+// One that has ended may still be winding down when the next one of the instance begins.
 void Migrations::look_at_source(const std::string& uid, const std::shared_ptr<const InstanceObject>& now) {
-  auto found = outgoing_.find(uid);
+  for (const auto& [key, session] : outgoing_)
+    if (key.starts_with(uid + "/")) session->instance(now);
   bool leaves = now && now->migration && !now->migration->finished() && now->migration->source_node == deps_.node &&
                 now->migration->target_node != deps_.node && now->view->status.node_name == deps_.node;
-  if (found != outgoing_.end()) {
-    found->second->instance(now);
-    if (!leaves || found->second->uid() == now->migration->uid || !found->second->over()) return;
-    outgoing_.erase(found);
-  }
-  if (!leaves) return;
+  if (!leaves || outgoing_.contains(uid + "/" + now->migration->uid)) return;
   Outgoing::Deps deps{.executor = deps_.executor, .clock = deps_.clock, .client = deps_.client, .launchers = deps_.launchers, .tls = deps_.tls,
                       .journal = deps_.state_dir / "migrations", .launcher_uid = deps_.launcher_uid, .node = deps_.node, .changed = deps_.changed,
                       .event = deps_.event};
-  outgoing_[uid] = std::make_unique<Outgoing>(std::move(deps), now);
+  outgoing_[uid + "/" + now->migration->uid] = std::make_unique<Outgoing>(std::move(deps), now);
 }
 
 void Migrations::look_at_target(const std::string& uid, const std::shared_ptr<const InstanceObject>& now) {
-  auto found = incoming_.find(uid);
+  for (const auto& [key, session] : incoming_)
+    if (key.starts_with(uid + "/")) session->instance(now);
   bool comes = now && now->migration && !now->migration->finished() && now->migration->target_node == deps_.node &&
                now->migration->source_node != deps_.node;
-  if (found != incoming_.end()) {
-    found->second->instance(now);
-    if (!comes || found->second->uid() == now->migration->uid || !found->second->over()) return;
-    incoming_.erase(found);
-  }
-  if (!comes) return;
+  if (!comes || incoming_.contains(uid + "/" + now->migration->uid)) return;
   Incoming::Deps deps{.executor = deps_.executor, .clock = deps_.clock, .client = deps_.client, .launchers = deps_.launchers, .port = port_,
                       .address = address_, .node = deps_.node, .kvm = deps_.kvm, .changed = deps_.changed, .event = deps_.event};
-  incoming_[uid] = std::make_unique<Incoming>(std::move(deps), now);
+  incoming_[uid + "/" + now->migration->uid] = std::make_unique<Incoming>(std::move(deps), now);
 }
 
 void Migrations::ours_changed(const std::shared_ptr<const InstanceObject>& old, const std::shared_ptr<const InstanceObject>& now) {

@@ -48,7 +48,7 @@ class Migrations {
   Deps deps_;
   std::string address_;
   NodePort port_;
-  std::map<std::string, std::unique_ptr<Outgoing>> outgoing_;   ///< by the instance's uid
+  std::map<std::string, std::unique_ptr<Outgoing>> outgoing_;   ///< by INSTANCE-UID/MIGRATION-UID
   std::map<std::string, std::unique_ptr<Incoming>> incoming_;
   bool stopped_ = false;
 };

@@ -76,11 +76,10 @@ SourceHandover::Wants SourceHandover::wants() const {
   }
   if (decision_ == Decision::Released) {
     out.say_released = link_ && !said_;
-    bool known = owner_ == Owner::Target || completed_;
-    out.store_target = !known && !link_ && !target_resumed_;
+    out.store_target = owner_ != Owner::Target && !completed_ && !link_ && !target_resumed_;
     // Post-copy: the guest's memory comes from here until the job has ended; only then may its QEMU go.
     out.release = post_copy_ && ended_ && !released_ && !release_in_flight_;
-    out.done = known && (!post_copy_ || released_);
+    out.done = completed_ && (!post_copy_ || released_);
     return out;
   }
   bool stored = owner_ == Owner::Source && failed_;

@@ -41,7 +41,8 @@ class PumpLoop {
         totals.error = in == Wait::Failed ? to_pod_->error() : from_pod_->error();
         break;
       }
-      if (in != Wait::None && out != Wait::None) wait(in, out);
+      bool over = in == Wait::Done && out == Wait::Done;
+      if (!over && in != Wait::None && out != Wait::None) wait(in, out);
     }
     if (pump_->aborted_ && totals.error.empty() && !(in == Wait::Done && out == Wait::Done)) totals.error = "ended from this side";
     close();
