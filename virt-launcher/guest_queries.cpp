@@ -27,6 +27,7 @@ v1::DomainState Guest::state(bool with_xml) {
   if (!s->active()) {
     std::lock_guard lock(mutex_);
     if (!end_reason_.empty()) out.set_reason(end_reason_);
+    else if (panicked_ && out.reason() == "Crashed") out.set_reason("Panicked");  // gone before we were told to the end
   }
   out.set_uuid(d->uuid());
   if (auto xml = d->xml(); xml.ok()) {
