@@ -147,9 +147,9 @@ TEST_CASE("either virt-handler is restarted in the switch-over") {
 TEST_CASE("the instance is gone: nothing more is done") {
   World world;
   world.to_switchover();
-  auto decoded = InstanceObject::decode(world.vmi());
+  auto decoded = virt_handler::InstanceObject::decode(world.vmi());
   REQUIRE(decoded.ok());
-  auto last = std::make_shared<const InstanceObject>(std::move(*decoded));
+  auto last = std::make_shared<const virt_handler::InstanceObject>(std::move(*decoded));
   world.api->erase(world.vmis, "default", "vm1");
   world.one.migrations->ours_changed(last, nullptr);
   world.two.migrations->coming_changed(last, nullptr);
