@@ -49,6 +49,14 @@ Target::Target(Context& context, TargetHooks hooks) : context_(context), hooks_(
   else log::error("{}", r.error().message);
 }
 
+Target::~Target() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  if (loading_.joinable()) loading_.join();
+}
+
 Record Target::record() const {
   std::lock_guard lock(mutex_);
   return record_;
@@ -141,7 +149,7 @@ Result<void> Target::resume(const std::string& uid, bool keep_paused) {
   bool first = r.step != Step::resumed;
   if (!first && (word == "Running" || keep_paused)) return {};
   if (!s.active()) return refuse("NotLoaded", first ? "the guest is not here" : "the guest has ended");
-  if (word == "Paused" && why != "User") return refuse("NotLoaded", fmt::format("the guest is not whole here: {}", why));
+  if (word == "Paused" && !can_resume(*domain)) return refuse("NotLoaded", fmt::format("the guest is not whole here: {}", why));
   if (first) {
     r.step = Step::resumed;
     NV_TRY_VOID(save(r));
@@ -154,6 +162,54 @@ Result<void> Target::resume(const std::string& uid, bool keep_paused) {
   context_.events.publish(uid, v1::MigrationEvent::RESUMED);
   context_.post([this] { after_resume(); }, 0ms);
   return {};
+}
+
+// libvirt's daemon, killed before its job is over, ends an incoming guest when it comes back: until then the guest is not
+// safe here, whatever the events say.
+bool Target::loaded(const libvirt::Domain& domain) const {
+  auto job = libvirt::job_stats(domain);
+  auto s = domain.state();  // after the job: its last act is this state
+  return job.ok() && !job->active() && s.ok() && libvirt::state_word(s->state) == "Paused" && libvirt::reason_word(s->state, s->reason) == "User";
+}
+
+// Once the source is released this guest is the only one: it goes on from whatever it was paused by.
+bool Target::can_resume(const libvirt::Domain& domain) {
+  if (loaded(domain)) return true;
+  auto job = libvirt::job_stats(domain);
+  if (!job.ok() || job->active()) return false;
+  auto status = context_.monitor.execute("query-status");
+  return status.ok() && string_at(*status, {"status"}) == "paused";
+}
+
+// A thread of its own: a handover counts milliseconds, and the event's thread must not wait.
+void Target::begin_loading(const std::string& uid) {
+  std::lock_guard lock(mutex_);
+  if (std::exchange(loading_begun_, true)) return;
+  loading_ = std::thread([this, uid] { await_whole(uid); });
+}
+
+void Target::await_whole(std::string uid) {
+  for (auto until = std::chrono::steady_clock::now() + 60s;;) {
+    if (std::chrono::steady_clock::now() >= until) return log::error("migration {}: libvirt's job does not end", uid);
+    auto domain = context_.domain(1s);
+    if (domain.ok()) {
+      auto s = domain->state();
+      if (s.ok() && !s->active()) return;
+      if (loaded(*domain)) break;
+    } else if (domain.error().code == Code::NotFound) {
+      return;
+    }
+    std::this_thread::sleep_for(500us);
+    std::lock_guard lock(mutex_);
+    if (stop_ || record_.step != Step::prepared) return;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (stop_ || record_.step != Step::prepared || loaded_) return;
+    loaded_ = true;
+  }
+  context_.events.publish(uid, v1::MigrationEvent::LOADED);
+  NV_FAILPOINT(kAtLoaded);
 }
 
 // A guest that began to run here by itself, in post-copy or after a job that was meant for it.
@@ -242,12 +298,7 @@ void Target::on_event(const libvirt::DomainEvent& e) {
     return context_.post([this, kind] { arrived(kind); }, 0ms);
   }
   if (e.lifecycle == "Suspended" && e.detail == "Paused") {
-    {
-      std::lock_guard lock(mutex_);
-      loaded_ = true;
-    }
-    context_.events.publish(r.uid, v1::MigrationEvent::LOADED);
-    NV_FAILPOINT(kAtLoaded);
+    begin_loading(r.uid);
   } else if (e.lifecycle == "Stopped") {
     std::lock_guard lock(mutex_);
     if (!std::exchange(loaded_, false)) return;  // the source tells why, and may begin again
@@ -282,7 +333,8 @@ void Target::reconnected() {
     if (auto s = domain->state(); s.ok() && s->active()) {
       active = true;
       if (libvirt::state_word(s->state) == "Running") return context_.post([this] { arrived(v1::MigrationEvent::RESUMED); }, 0ms);
-      if (libvirt::state_word(s->state) == "Paused" && libvirt::reason_word(s->state, s->reason) == "User") kind = v1::MigrationEvent::LOADED;
+      if (libvirt::reason_word(s->state, s->reason) == "User" && !loaded(*domain)) begin_loading(r->uid);  // the event was missed
+      if (loaded(*domain)) kind = v1::MigrationEvent::LOADED;
     }
   // Events were missed: what stood here and is gone has ended.
   Kind before = context_.events.standing().kind();

@@ -1,5 +1,7 @@
 // A migration's target: what must be there before the guest comes, and what is done with it then (migration.hpp).
 #pragma once
+#include <thread>
+
 #include "pkg/domain/domain.hpp"
 #include "pkg/libvirt/domain_events.hpp"
 #include "virt-launcher/migration/record.hpp"
@@ -25,6 +27,7 @@ struct TargetHooks {
 class Target {
  public:
   Target(Context& context, TargetHooks hooks);
+  ~Target();
 
   Result<v1::PrepareTargetResponse> prepare(const v1::PrepareTargetRequest& request);
   Result<void> resume(const std::string& uid, bool keep_paused);
@@ -44,6 +47,10 @@ class Target {
   void destroy_late(int tries);
   void after_resume();
   void arrived(Kind kind);
+  void begin_loading(const std::string& uid);
+  void await_whole(std::string uid);
+  bool loaded(const libvirt::Domain& domain) const;
+  bool can_resume(const libvirt::Domain& domain);
   void set_time(int tries);
 
   Context& context_;
@@ -51,7 +58,8 @@ class Target {
   std::mutex action_mutex_;   // prepare, resume, abandon: one at a time
   mutable std::mutex mutex_;
   Record record_;
-  bool loaded_ = false;
+  bool loaded_ = false, loading_begun_ = false, stop_ = false;
+  std::thread loading_;
   bool told_ = false;         // the events stand where the record does
 };
 

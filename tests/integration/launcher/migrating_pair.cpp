@@ -77,10 +77,10 @@ void Relay::run() {
   while (!stop_) {
     if (cut_) links.clear();
     std::vector<pollfd> fds{{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
-    bool held = held_;
+    bool held = held_, answers_held = held_ || answers_held_;
     for (auto& l : links) {
       fds.push_back({l.a.get(), static_cast<short>(l.a_open && !held ? POLLIN : 0), 0});
-      fds.push_back({l.b.get(), static_cast<short>(l.b_open && !held ? POLLIN : 0), 0});
+      fds.push_back({l.b.get(), static_cast<short>(l.b_open && !answers_held ? POLLIN : 0), 0});
     }
     ::poll(fds.data(), fds.size(), 20);
     std::uint64_t drop;
@@ -91,7 +91,7 @@ void Relay::run() {
         l.a_open = false;
         ::shutdown(l.b.get(), SHUT_WR);
       }
-      if (l.b_open && fds[3 + 2 * i].revents && !pass(l.b.get(), l.a.get())) {
+      if (l.b_open && !answers_held && fds[3 + 2 * i].revents && !pass(l.b.get(), l.a.get())) {
         l.b_open = false;
         ::shutdown(l.a.get(), SHUT_WR);
       }
@@ -102,7 +102,7 @@ void Relay::run() {
       sockaddr_un address;
       Fd b = unix_socket(connect_, address);
       if (!cut_ && a && ::connect(b.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0)
-        links.push_back({std::move(a), std::move(b), {}, {}});
+        links.push_back({std::move(a), std::move(b)});
     }
   }
 }
@@ -114,6 +114,26 @@ std::string tick_disk(std::uint32_t span) {
   disk[510] = 0x55;
   disk[511] = static_cast<char>(0xaa);
   return disk;
+}
+
+MigratingPair::~MigratingPair() {
+  const char* folder = std::getenv("NV_RECORD_SAMPLES");
+  if (!folder || options_.name.empty()) return;
+  // One line a sample: short differences.
+  std::string text = "[\n";
+  for (auto& e : source_events) {
+    const auto& s = e.sample();
+    Json j{{"kind", Event::Kind_Name(e.kind())}, {"takenAtUnixMs", s.taken_at_unix_ms()}, {"elapsedMs", s.elapsed_ms()}, {"setupMs", s.setup_ms()},
+           {"iteration", s.iteration()}, {"memoryTotalBytes", s.memory_total_bytes()}, {"memoryProcessedBytes", s.memory_processed_bytes()},
+           {"memoryRemainingBytes", s.memory_remaining_bytes()}, {"bandwidthBytesPerSecond", s.bandwidth_bytes_per_second()},
+           {"dirtyRateBytesPerSecond", s.dirty_rate_bytes_per_second()}, {"expectedDowntimeMs", s.expected_downtime_ms()},
+           {"throttlePercent", s.throttle_percent()}, {"constantPages", s.constant_pages()}, {"normalPages", s.normal_pages()},
+           {"pageSize", s.page_size()}, {"postCopyRequests", s.post_copy_requests()}, {"diskTotalBytes", s.disk_total_bytes()},
+           {"diskProcessedBytes", s.disk_processed_bytes()}, {"diskRemainingBytes", s.disk_remaining_bytes()}, {"completed", s.completed()},
+           {"downtimeMs", s.downtime_ms()}, {"error", e.error()}};
+    text += (&e == &source_events.front() ? "" : ",\n") + dump_json(j);
+  }
+  [[maybe_unused]] auto written = write_file_atomic(fs::path(folder) / (options_.name + ".json"), text + "\n]\n");
 }
 
 MigratingPair::MigratingPair(Options options)
@@ -152,6 +172,10 @@ void MigratingPair::prepare() {
   q.set_vmi_json(target.sync_request(spec()).vmi_json());
   q.set_allow_post_copy(true);
   auto answer = target.wait(client(target).prepare_target(q));
+  for (int tries = 0; !answer.ok() && answer.error().code == Code::Unavailable && tries < 50; ++tries) {
+    target.forget_client();
+    answer = target.wait(client(target).prepare_target(q));
+  }
   INFO((answer.ok() ? "" : answer.error().message));
   REQUIRE(answer.ok());
   prepared = *answer;
@@ -207,6 +231,14 @@ Event MigratingPair::await(rpc::MigrationWatch& watch, Kind kind, int seconds) {
   }
   FAIL("no event " << Event::Kind_Name(kind));
   return {};
+}
+
+Event MigratingPair::next_of_source() {
+  auto next = source_watch->next();
+  auto e = source.wait(std::move(next));
+  REQUIRE(e.ok());
+  source_events.push_back(*e);
+  return *e;
 }
 
 Result<rpc::v1::ReleaseResponse> MigratingPair::release() { return source.wait(client(source).release_source(request())); }
@@ -265,7 +297,7 @@ bool MigratingPair::settle() {
     auto there = standing(target), here = standing(source);
     INFO("source " << Event::Kind_Name(here.kind()) << " " << here.error() << ", target " << Event::Kind_Name(there.kind()) << " " << there.error());
     if (there.kind() == Event::RESUMED || there.kind() == Event::POST_COPY) {
-      sure(target, [&] { return resume(); });
+      CHECK(sure(target, [&] { return resume(); }).ok());
       CHECK_FALSE(both_run());
       return true;
     }
@@ -287,7 +319,7 @@ bool MigratingPair::settle() {
     auto gone = sure(target, [&] { return abandon(); });
     INFO((gone.ok() ? "" : gone.error().message));
     REQUIRE(gone.ok());
-    sure(source, [&] { return cancel(); });
+    CHECK(sure(source, [&] { return cancel(); }).ok());
     CHECK_FALSE(both_run());
     return false;
   }
@@ -323,6 +355,18 @@ std::uint32_t MigratingPair::last_count() {
 void MigratingPair::await_progress(Pod& pod) {
   auto before = log(pod).size();
   REQUIRE(Pod::eventually([&] { return log(pod).size() > before + 30; }));
+}
+
+std::uint32_t MigratingPair::count_on_disk(Pod& pod) {
+  TempDir dir("nvdisk");
+  auto raw = dir.path() / "raw";
+  auto done = run_command({.argv = {"qemu-img", "convert", "-U", "-O", "raw", pod.path(api::kEphemeralDir) / "disks/root.qcow2", raw}});
+  REQUIRE((done.ok() && done->exit_code == 0));
+  auto bytes = read_file(raw);
+  REQUIRE((bytes.ok() && bytes->size() >= 101 * 512));
+  std::uint32_t count = 0;
+  std::memcpy(&count, bytes->data() + 100 * 512, 4);
+  return count;
 }
 
 void MigratingPair::check_moved() {

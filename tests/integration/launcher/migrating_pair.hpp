@@ -17,13 +17,15 @@ class Relay {
   void cut();
   /// Keeps the connections and passes nothing on, in either direction, until told otherwise.
   void hold(bool on) { held_ = on; }
+  /// The same for what the listener's side is answered: requests still go through.
+  void hold_answers() { answers_held_ = true; }
 
  private:
   void run();
-  struct Link { Fd a, b; std::string to_a, to_b; bool a_open = true, b_open = true; };
+  struct Link { Fd a, b; bool a_open = true, b_open = true; };
   std::filesystem::path listen_, connect_;
   Fd listener_, wake_;
-  std::atomic<bool> stop_ = false, cut_ = false, held_ = false;
+  std::atomic<bool> stop_ = false, cut_ = false, held_ = false, answers_held_ = false;
   std::thread thread_;
 };
 
@@ -35,9 +37,11 @@ class MigratingPair {
     bool same_image = true;           ///< one image file for both pods, as on one machine
     bool empty_disk = false;
     std::string source_environment, target_environment;
+    std::string name = {};            ///< with NV_RECORD_SAMPLES=FOLDER the source's events are left in NAME.json
   };
   explicit MigratingPair(Options options);
   MigratingPair() : MigratingPair(Options{}) {}
+  ~MigratingPair();
 
   /// Starts the guest on the source and prepares the target; both are watched.
   void start();
@@ -50,6 +54,8 @@ class MigratingPair {
   using Kind = rpc::v1::MigrationEvent::Kind;
   /// Reads on until an event of that kind comes; fails the test after `seconds`.
   rpc::v1::MigrationEvent await(rpc::MigrationWatch& watch, Kind kind, int seconds = 60);
+  /// The source's next event, whatever it is.
+  rpc::v1::MigrationEvent next_of_source();
   rpc::v1::MigrationEvent await_source(Kind kind, int seconds = 60) { return await(*source_watch, kind, seconds); }
   rpc::v1::MigrationEvent await_target(Kind kind, int seconds = 60) { return await(*target_watch, kind, seconds); }
   Result<rpc::v1::ReleaseResponse> release();
@@ -75,6 +81,8 @@ class MigratingPair {
   std::vector<std::uint32_t> counts();
   std::uint32_t last_count();
   void await_progress(Pod& pod);
+  /// The count on the guest's boot disk.
+  std::uint32_t count_on_disk(Pod& pod);
   /// Everything that holds after a move: the guest runs on at the target alone, without a gap in its count.
   void check_moved();
   /// The guest runs on at the source alone.

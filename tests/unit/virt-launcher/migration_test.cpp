@@ -8,8 +8,11 @@
 #include "virt-launcher/migration/sample.hpp"
 
 #include <csignal>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/support/scripted_monitor.hpp"
 
 using namespace nodevirt;
 using namespace nodevirt::virt_launcher::migration;
@@ -133,4 +136,84 @@ TEST_CASE("a QEMU that is gone is released, and only once that is recorded") {
   CHECK(recorded == 1);
   auto failed = release(0, "/nonexistent", []() -> Result<void> { return Error(Code::ResourceExhausted, "the disk is full"); });
   CHECK(failed.error().code == Code::ResourceExhausted);
+}
+
+namespace {
+
+// A process that passes for QEMU, and a monitor that speaks for it.
+struct Qemu {
+  Qemu() {
+    pid = ::fork();
+    if (pid == 0) {
+      ::prctl(PR_SET_NAME, "qemu-system-x86");
+      for (;;) ::pause();
+    }
+    while (!Process::open(pid, "qemu-system").ok()) ::usleep(1000);
+  }
+  ~Qemu() {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  }
+  bool alive() const { return Process::open(pid, "qemu-system").ok(); }
+  bool frozen() const {
+    auto p = Process::open(pid, "qemu-system");
+    return p.ok() && p->stopped();
+  }
+  pid_t pid;
+};
+
+std::string reply(int id, const std::string& value) { return "{\"return\": " + value + ", \"id\": " + std::to_string(id) + "}\n"; }
+
+}  // namespace
+
+TEST_CASE("the source is released only when its guest stands, stood and is whole elsewhere") {
+  struct Case {
+    const char* name;
+    std::vector<std::string> answers;  // after qmp_capabilities: query-status, query-migrate, ...
+    bool record_fails;
+    bool released, kept, alive;
+  };
+  std::string paused = reply(2, "{\"status\": \"postmigrate\", \"running\": false}");
+  std::string done = reply(3, "{\"status\": \"completed\", \"downtime\": 40, \"ram\": {\"total\": 100}}");
+  for (auto& c : {Case{"it stands, and the migration is complete", {paused, done, ""}, false, true, false, false},
+                  Case{"it runs", {reply(2, "{\"status\": \"running\", \"running\": true}"), ""}, false, false, true, true},
+                  Case{"it went on after it was asked", {paused, done + "{\"event\": \"RESUME\"}\n", ""}, false, false, true, true},
+                  Case{"the migration failed", {paused, reply(3, "{\"status\": \"failed\"}"), ""}, false, false, true, true},
+                  Case{"the migration was cancelled", {paused, reply(3, "{\"status\": \"cancelled\"}"), ""}, false, false, true, true},
+                  Case{"there was no migration", {paused, reply(3, "{}"), ""}, false, false, true, true},
+                  Case{"the monitor closes", {paused}, false, false, false, true},
+                  Case{"the state is strange", {reply(2, "{\"status\": \"internal-error\"}"), done, ""}, false, false, false, true},
+                  Case{"the record cannot be written", {paused, done, ""}, true, false, false, true}}) {
+    DYNAMIC_SECTION(c.name) {
+      Qemu qemu;
+      std::vector<std::string> answers{reply(1, "{}")};
+      answers.insert(answers.end(), c.answers.begin(), c.answers.end());
+      test::ScriptedMonitor monitor(test::kGreeting, answers);
+      int recorded = 0;
+      auto r = release(qemu.pid, monitor.path(), [&]() -> Result<void> {
+        ++recorded;
+        CHECK(qemu.frozen());
+        if (c.record_fails) return Error(Code::ResourceExhausted, "the disk is full");
+        return {};
+      });
+      CHECK((r.ok() && r->released) == c.released);
+      CHECK((r.ok() && !r->released) == c.kept);
+      if (!r.ok() && !c.record_fails) CHECK(r.error().reason == "NotYet");
+      CHECK(recorded == (c.released || c.record_fails));
+      CHECK(qemu.alive() == c.alive);
+      if (c.alive) {
+        for (int i = 0; i < 1000 && qemu.frozen(); ++i) ::usleep(1000);
+        CHECK_FALSE(qemu.frozen());
+      }
+      if (c.released) CHECK(r->sample->downtime_ms() == 40);
+    }
+  }
+}
+
+TEST_CASE("what was recorded as released is ended, frozen or not") {
+  Qemu qemu;
+  ::kill(qemu.pid, SIGSTOP);
+  CHECK(finish_release(qemu.pid).ok());
+  CHECK_FALSE(qemu.alive());
+  CHECK(finish_release(qemu.pid).ok());
 }
