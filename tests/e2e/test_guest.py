@@ -42,7 +42,8 @@ class Guest(cluster.Case):
             self.assertEqual(got, ["out-from-guest\n"])
             listener.close()
             # DNS: the cluster's own names.
-            self.assertIn("10.96.0.1", console.run("nslookup kubernetes.default.svc.cluster.local"))
+            service = c.get("service", "kubernetes")["spec"]["clusterIP"]
+            self.assertIn(f"Address: {service}\r\n", console.run("nslookup kubernetes.default.svc.cluster.local"))
         # In: at the pod's address.
         ip = c.get("vmi", "guest")["status"]["interfaces"][0]["ipAddress"]
         self.assertEqual(ip, c.launcher_pod("guest")["status"]["podIP"])
