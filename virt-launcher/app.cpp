@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "api/names.hpp"
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
 #include "virt-launcher/service/server.hpp"
@@ -64,6 +65,7 @@ int run(std::vector<std::string> args) {
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_TRIM_THRESHOLD, 64 << 10);
   log::init("virt-launcher");
+  NV_FAILPOINT_FOLDER(std::string(api::kMigrationDir) + "/failpoints");
   if (!args.empty() && args[0] == "failpoints") {
     for (auto& name : failpoint::names()) std::puts(name.c_str());
     return 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
 #include <map>
@@ -23,7 +24,9 @@ struct Registry {
   std::mutex mutex;
   std::vector<std::string> names;
   std::map<std::string, Armed, std::less<>> armed;
+  std::string folder;
   Registry() {
+    if (const char* path = std::getenv("NODEVIRT_FAILPOINTS_DIR")) folder = path;
     const char* env = std::getenv("NODEVIRT_FAILPOINTS");
     std::string_view rest = env ? env : "";
     while (!rest.empty()) {
@@ -53,6 +56,20 @@ bool first_firing(const char* name) {
   return true;
 }
 
+bool hit_in_folder(const std::string& path) {
+  const std::string fired = path + ".fired";
+  if (::rename(path.c_str(), fired.c_str()) != 0) return false;
+  char text[8] = {};
+  if (int fd = ::open(fired.c_str(), O_RDONLY | O_CLOEXEC); fd >= 0) {
+    [[maybe_unused]] auto n = ::read(fd, text, sizeof text - 1);
+    ::close(fd);
+  }
+  std::string_view action = text;
+  if (action.starts_with("kill")) ::kill(::getpid(), SIGKILL);
+  if (action.starts_with("stop")) ::kill(::getpid(), SIGSTOP);
+  return action.starts_with("error");
+}
+
 Registry& registry() {
   static auto* r = new Registry;
   return *r;
@@ -65,8 +82,11 @@ Registration::Registration(const char* name) {
   registry().names.emplace_back(name);
 }
 
+void use_folder(std::string path) { registry().folder = std::move(path); }
+
 bool hit(const char* name) {
   Registry& r = registry();
+  if (!r.folder.empty() && hit_in_folder(r.folder + "/" + name)) return true;
   if (r.armed.empty()) return false;
   std::lock_guard lock(r.mutex);
   auto it = r.armed.find(std::string_view(name));
