@@ -34,7 +34,8 @@ void History::publish(EventPtr event) {
 }
 
 void History::trim() {
-  while (ring_.size() > limits_.max_events || (bytes_ > limits_.max_bytes && ring_.size() > 1)) {
+  const auto max_bytes = std::max(limits_.max_bytes, allowed_);
+  while (ring_.size() > limits_.max_events || (bytes_ > max_bytes && ring_.size() > 1)) {
     start_ = ring_.front()->revision();
     bytes_ -= cost(*ring_.front());
     ring_.pop_front();

@@ -31,7 +31,7 @@ class History {
  public:
   struct Limits {
     std::size_t max_events = 4096;
-    std::size_t max_bytes = 2u << 20;
+    std::size_t max_bytes = 1u << 20;   ///< or what `allow` says, if that is more
     std::size_t max_queue = 4096;   ///< of one follower; more and it is cut off
   };
 
@@ -53,6 +53,8 @@ class History {
   /// All events with a revision above this one are here; a watch from below it is Expired.
   std::int64_t start() const { return start_; }
   void publish(EventPtr event);
+  /// The events may take this many bytes: a server with more objects is asked for more of their past.
+  void allow(std::size_t bytes) { allowed_ = bytes; }
   /// The events of one resource after `revision`, oldest first, that `wanted` keeps.
   std::vector<EventPtr> since(std::int64_t revision, const std::string& resource, const Follower::Filter& wanted) const;
   /// Follows until the returned pointer is dropped.
@@ -64,7 +66,7 @@ class History {
   std::int64_t start_;
   Limits limits_;
   std::deque<EventPtr> ring_;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0, allowed_ = 0;
   std::unordered_map<std::string, std::vector<std::weak_ptr<Follower>>> followers_;
 };
 

@@ -34,6 +34,8 @@ std::string map_key(std::string_view ns, std::string_view name) {
 
 using Table = std::map<std::string, Entry>;
 
+std::size_t text_bytes(const StoredPtr& object) { return object && object->text ? object->text->size() : 0; }
+
 struct Pending {
   Database::Row row;
   EventPtr event;
@@ -53,6 +55,7 @@ struct Store::Impl : std::enable_shared_from_this<Store::Impl> {
   std::map<std::string, Table> tables;
   std::int64_t next = 0, durable = 0;
   std::uint64_t commits = 0;
+  std::size_t resident_bytes = 0;   // of the durable objects' texts that are in memory
 
   std::mutex mutex;
   std::condition_variable ready;
@@ -93,6 +96,7 @@ struct Store::Impl : std::enable_shared_from_this<Store::Impl> {
       if (p->row.deleted) {
         auto it = table.find(key);
         if (it != table.end()) {
+          resident_bytes -= text_bytes(it->second.durable);
           it->second.durable = nullptr;
           if (!it->second.head) table.erase(it);
         }
@@ -100,9 +104,11 @@ struct Store::Impl : std::enable_shared_from_this<Store::Impl> {
         auto& entry = table[key];
         auto kept = resident(p->row.object);
         if (entry.head == p->row.object) entry.head = kept;
+        resident_bytes += text_bytes(kept) - text_bytes(entry.durable);
         entry.durable = std::move(kept);
       }
       durable = p->row.object->revision;
+      history->allow(resident_bytes / 4);
       history->publish(p->event);
       finish(*p);
     }
@@ -152,6 +158,7 @@ Result<std::unique_ptr<Store>> Store::open(Executor executor, Options options) {
   impl->options = std::move(options);
   NV_TRY_VOID(impl->db->load(max, [&](std::string resource, StoredPtr object) {
     auto key = map_key(object->ns, object->name);
+    impl->resident_bytes += text_bytes(object);
     impl->tables[resource][key] = Entry{object, object};
   }));
   impl->writer = std::thread([p = impl.get()] { p->write_loop(); });
@@ -242,7 +249,9 @@ Awaitable<Result<StoredPtr>> Store::commit(Write w) {
   object->name = w.name;
   object->index = std::move(w.index);
   w.value["metadata"]["resourceVersion"] = std::to_string(object->revision);
-  object->text = std::make_shared<const std::string>(dump_json(w.value));
+  auto text = dump_json(w.value);
+  text.shrink_to_fit();  // it stays as long as the history: a text that grew as it was written has up to half unused
+  object->text = std::make_shared<const std::string>(std::move(text));
   w.value = nullptr;
 
   auto event = std::make_shared<Event>();
