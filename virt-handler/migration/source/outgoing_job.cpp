@@ -166,8 +166,10 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
   using E = launcher::v1::MigrationEvent;
   switch (event.kind()) {
     case E::SAMPLE:
-    case E::ITERATION:
       sampled(event.sample());
+      break;
+    case E::ITERATION:
+      // It carries the figures of the pass before: what was dirtied is only in the next sample.
       break;
     case E::SWITCHOVER:
       NV_FAILPOINT(kSwitchover);

@@ -8,6 +8,8 @@ namespace nodevirt::virt_handler::migration {
 namespace {
 
 constexpr std::uint32_t kParallelConnections = 8;
+/// Below this limit one connection, which keeps it within a few percent.
+constexpr std::uint64_t kParallelFromMib = 64;
 
 /// As KubeVirt: who has bounded or dedicated processors gets one stream, which needs one thread.
 std::uint32_t connections_for(const api::Instance& vmi) {
@@ -38,7 +40,11 @@ launcher::v1::MigrateRequest migrate_request(const Settings& settings, const Sta
   out.set_migration_uid(migration);
   *out.mutable_domain() = domain;
   out.set_bandwidth_mib_per_second(plan.bandwidth_mib_per_second);
-  out.set_parallel_connections(plan.allow_post_copy ? 0 : connections_for(vmi));  // QEMU 7.2 has no post-copy over several
+  // QEMU 7.2 has no post-copy over several connections, and sends half a MiB at once over them: ten times a second, so that
+  // a small limit would not be kept. Its compressors need them.
+  bool limited = plan.bandwidth_mib_per_second > 0 && plan.bandwidth_mib_per_second < kParallelFromMib;
+  bool compressed = settings.config.compression == "zstd" || settings.config.compression == "zlib";
+  out.set_parallel_connections(plan.allow_post_copy || (limited && !compressed) ? 0 : connections_for(vmi));
   out.set_auto_converge(plan.auto_converge);
   out.set_allow_post_copy(plan.allow_post_copy);
   out.set_unsafe(settings.config.unsafe_migration_override);
