@@ -120,6 +120,7 @@ int progress_percent(const MigrationProgress& p) {
 }
 
 std::string summarize(const MigrationProgress& p) {
+  if (p.total_bytes == 0) return "prepares the transfer";
   std::string out;
   if (p.mode == "PostCopy") out = "runs on the target, fetching memory, ";
   else if (p.mode == "Paused") out = "paused for the last step, ";

@@ -237,12 +237,13 @@ def vm(name, image="nodevirt/demo:latest", running=None, strategy=None, user_dat
 
 class Case(unittest.TestCase):
     nodes = 1
+    up_env = {}
 
     @classmethod
     def setUpClass(cls):
         if os.geteuid() != 0:
             raise unittest.SkipTest("needs root: network namespaces and launcher pods")
-        cls.cluster = Cluster(nodes=cls.nodes)
+        cls.cluster = Cluster(nodes=cls.nodes, env=cls.up_env)
         try:
             archive = os.path.join(BUILD, "share/images/demo.oci.tar")
             cls.cluster.nodevirt("image", "import", f"nodevirt/demo:latest=oci-archive:{archive}")

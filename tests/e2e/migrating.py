@@ -1,26 +1,68 @@
-"""What tests of live migration share: two nodes, machines that migrate, a guest that counts on its console."""
+"""What tests of live migration share: two nodes, a guest that ticks and is judged all the time (ticks.py), the programs
+on either side, faults at named places, and what must hold after each of them."""
 import glob
+import json
 import os
-import re
+import shutil
+import signal
+import tempfile
 import threading
+import time
 
 import cluster
-from cluster import Console, vm, wait
+import ticks
+from cluster import run, wait
 
 
 class Moves(cluster.Case):
     nodes = 2
 
-    def start(self, name, **kw):
-        self.cluster.apply(vm(name, strategy="Always", **kw))
+    @classmethod
+    def setUpClass(cls):
+        # Failpoints are armed by files in here while the programs run (pkg/base/failpoint.hpp).
+        cls.points = tempfile.mkdtemp(prefix="nv-points-", dir="/var/tmp")
+        os.chmod(cls.points, 0o777)
+        cls.up_env = {"NODEVIRT_FAILPOINTS_DIR": cls.points}
+        super().setUpClass()
+        try:
+            ticks.import_image(cls.cluster)
+        except BaseException:
+            cls.cluster.close()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        shutil.rmtree(cls.points, ignore_errors=True)
+
+    def tearDown(self):
+        super().tearDown()
+        run(["kubectl", "delete", "migrationpolicies", "--all"], env=self.cluster.env, check=False)
+
+    # --- objects ---
+
+    def ticking(self, name, labels=None, user_labels=None, **kw):
+        """A running guest that ticks, and the recorder that judges it until the test is over."""
+        recorder = ticks.Recorder(self.cluster, **{k: kw.pop(k) for k in ("pause_us", "pages", "step") if k in kw})
+        self.addCleanup(recorder.close)
+        machine = recorder.machine(name, **kw)
+        machine["spec"]["template"]["metadata"]["labels"].update(labels or {})
+        self.cluster.apply(machine)
         self.cluster.wait_running(name)
         wait("it can be migrated", lambda: self.condition(name, "LiveMigratable") == "True")
-        return self.cluster.get("vmi", name)
+        recorder.goes_on(timeout=240)  # on a busy machine too
+        return recorder
 
     def condition(self, name, kind):
         for c in self.cluster.get("vmi", name)["status"].get("conditions", []):
             if c["type"] == kind:
                 return c["status"]
+
+    def slow(self, name, bandwidth="1Mi", **spec):
+        """A policy for guests with the label pace=NAME."""
+        self.cluster.apply({"apiVersion": "migrations.kubevirt.io/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": name},
+                            "spec": {"bandwidthPerMigration": bandwidth, **spec,
+                                     "selectors": {"virtualMachineInstanceSelector": {"pace": name}}}})
 
     def migrate(self, name, as_name):
         self.cluster.apply({"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
@@ -32,86 +74,231 @@ class Moves(cluster.Case):
     def ended(self, migration, timeout=180):
         return wait(f"migration {migration} ends", lambda: self.phase(migration) in ("Succeeded", "Failed") and self.phase(migration), timeout)
 
+    def state(self, name):
+        return self.cluster.get("vmi", name)["status"].get("migrationState", {})
+
     def node(self, name):
         return self.cluster.get("vmi", name)["status"]["nodeName"]
 
     def other(self, node):
         return {"node1": "node2", "node2": "node1"}[node]
 
-    def handler_pid(self, node):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
+    # --- programs ---
+
+    def program_pid(self, program, node=None):
+        """`nodevirt PROGRAM` of this cluster: virt-handler and node by their node."""
+        for path in glob.glob("/proc/[0-9]*/cmdline"):
             try:
-                with open(f"/proc/{pid}/cmdline") as f:
+                with open(path) as f:
                     argv = f.read().split("\0")
             except OSError:
                 continue
-            if "virt-handler" in argv[:2] and self.cluster.data in " ".join(argv) and argv[argv.index("--node-name") + 1] == node:
-                return int(pid)
+            if program in argv[1:2] and self.cluster.data in " ".join(argv) and (not node or argv[argv.index("--node-name") + 1] == node):
+                return int(path.split("/")[2])
 
-    def count(self, name):
-        """A counter in the guest, on its console: each number once, in order, whatever happens to the guest."""
-        with Console(self.cluster, name) as console:
-            console.login()
-            console.run("(n=0; while :; do n=$((n+1)); echo count-$n; sleep 0.2; done) & true")
-            console.expect("count-3")
+    def pod_pid(self, pod_uid, comm):
+        """virt-launcher, libvirtd or qemu-system of a pod."""
+        for path in glob.glob("/proc/[0-9]*/comm"):
+            try:
+                with open(path) as f:
+                    if not f.read().strip() == comm[:15] and not (comm == "qemu-system" and open(path).read().startswith(comm)):
+                        continue
+                with open(path.replace("comm", "mountinfo")) as f:
+                    if f"/pods/{pod_uid}/" in f.read():
+                        return int(path.split("/")[2])
+            except OSError:
+                continue
 
-    def numbers(self, name, atleast):
-        """The numbers that the console says from now on."""
-        with Console(self.cluster, name) as console:
-            text = ""
+    def pod_on(self, name, node):
+        """The uid of the newest launcher pod of an instance on a node."""
+        pods = [p for p in self.cluster.get("pods", "-l", f"vm.kubevirt.io/name={name}")["items"] if p["spec"].get("nodeName") == node]
+        return max(pods, key=lambda p: p["metadata"]["creationTimestamp"])["metadata"]["uid"]
 
-            def enough():
-                nonlocal text
-                console._read()
-                text = console.seen
-                return len(re.findall(r"count-(\d+)\r?\n", text)) >= atleast
-            wait(f"{name} counts", enough, 60)
-        return [int(n) for n in re.findall(r"count-(\d+)\r?\n", text)]
+    def victim(self, who, name, source):
+        """The pid of "virt-handler/source", "libvirtd/target", "virt-controller" ...; None: it is not there."""
+        what, _, side = who.partition("/")
+        node = source if side == "source" else self.other(source)
+        if what in ("virt-handler", "node"):
+            return self.program_pid(what, node)
+        if not side:
+            return self.program_pid(what)
+        try:
+            return self.pod_pid(self.pod_on(name, node), what)
+        except (ValueError, cluster.Failed):
+            return None
 
-    def assert_counts_on(self, name, before):
-        got = self.numbers(name, 5)
-        # The first may have been cut by the connection.
-        got = got[1:]
-        self.assertEqual(got, list(range(got[0], got[0] + len(got))))
-        self.assertGreater(got[0], before)
-        return got[-1]
+    def kill(self, who, name, source):
+        pid = self.victim(who, name, source)
+        if pid:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pid = None
+        return pid
 
-    def assert_once(self, name):
-        uid = self.cluster.get("vmi", name)["metadata"]["uid"]
-        wait("one QEMU", lambda: len(self.cluster.qemu_pids(uid)) == 1, 30)
+    # --- faults at named places ---
+
+    def cut(self, node, on=True):
+        """Cuts a node from the other one, silently, or puts the link back; both still reach the API server."""
+        address = {n["metadata"]["name"]: a["address"] for n in self.cluster.get("nodes")["items"] for a in n["status"]["addresses"]
+                   if a["type"] == "InternalIP"}[self.other(node)]
+        rules = "table ip nvtestcut {}\ndelete table ip nvtestcut\n"
+        if on:
+            rules += ("table ip nvtestcut {\n"
+                      f" chain i {{ type filter hook input priority -300; ip saddr {address} drop; }}\n"
+                      f" chain o {{ type filter hook output priority -300; ip daddr {address} drop; }}\n}}\n")
+        run(["nsenter", "-t", str(wait("the handler", lambda: self.program_pid("virt-handler", node))), "-n", "nft", "-f", "-"], input=rules)
+
+    def settled(self, name, migration, source, recorder, timeout=240):
+        """After whatever happened: the guest runs once, where the status says; the next migration works."""
+        phase = self.ended(migration, timeout)
+        vmi = self.cluster.get("vmi", name)
+        state, uid = vmi["status"]["migrationState"], vmi["metadata"]["uid"]
+        self.assertEqual(phase, "Succeeded" if state.get("completed") else "Failed", state)
+        self.assertNotEqual(bool(state.get("completed")), bool(state.get("failed")), state)
+        if state.get("failed"):
+            self.assertTrue(state.get("failureReason"), state)
+        self.assertEqual(vmi["status"]["phase"], "Running")
+        self.assertEqual(vmi["status"]["nodeName"], self.other(source) if state.get("completed") else source)
+        self.runs_here(name, recorder)
+        wait("one QEMU", lambda: len(self.cluster.qemu_pids(uid)) == 1, 60)
+        return phase, state
+
+    def runs_here(self, name, recorder):
+        """The guest ticks, from the address that its status shows."""
+        recorder.goes_on()
+        address = wait("an address", lambda: self.cluster.get("vmi", name)["status"]["interfaces"][0]["ipAddress"])
+        wait(f"the ticks come from {address}", lambda: recorder.side() == address, 20)
+        recorder.check(self)
+
+    def loses(self, name, migration, point, who, recorder, cancel=False):
+        """A migration that loses `who` when `point` is passed, and all that must hold after it. `who`: a program (victim()),
+        itself:PROGRAM (whoever passes by), link (cut until the migration has ended) or link-back (for 3 s). `cancel`: the
+        migration is slow, and called off when it runs. Returns a line about it."""
+        source, began = self.node(name), time.time()
+        ended = lambda: self.phase(migration) in ("Succeeded", "Failed")
+        if cancel:
+            self.slow(name)
+        with Point(self, point, "kill" if who.startswith("itself") else "stop", name, source) as at:
+            wait("asked for", lambda: self.migrate(name, migration) or True, 30)
+            if cancel:
+                wait("it runs", lambda: at.fired() or ended() or self.phase(migration) == "Running", 120)
+                # Not deleted: it shall tell how it ended.
+                wait("called off", lambda: self.call_off(name, migration), 30)
+            reached = at.reached(ended, 120)
+            lost = reached
+            try:
+                if reached and who.startswith("link"):
+                    self.cut(source)
+                    self.cut(self.other(source))
+                elif reached and not who.startswith("itself"):
+                    lost = self.kill(who, name, source)
+            finally:
+                at.go_on()
+            if reached and who.startswith("link"):
+                try:
+                    if who == "link":
+                        wait("the end", ended, 120)
+                    else:
+                        until = time.monotonic() + 3
+                        wait("the cut's end", lambda: ended() or time.monotonic() > until)
+                finally:
+                    self.cut(source, False)
+                    self.cut(self.other(source), False)
+        if cancel:
+            self.cluster.kubectl("delete", "migrationpolicy", name)
+        phase, state = self.settled(name, migration, source, recorder)
+        outage, _ = recorder.gap(began)
+        what = f"{who} lost" if lost else f"{who} was not there" if reached else "not on this path"
+        return f"{point}: {what}: {phase}{': ' + state['failureReason'] if state.get('failureReason') else ''}, outage {outage:.0f} ms"
+
+    def call_off(self, name, migration):
+        """As virt-controller does when the migration is deleted."""
+        uid = self.cluster.get("vmim", migration)["metadata"]["uid"]
+        patch = [{"op": "test", "path": "/status/migrationState/migrationUid", "value": uid},
+                 {"op": "add", "path": "/status/migrationState/abortRequested", "value": True}]
+        return run(["kubectl", "patch", "vmi", name, "--type=json", "-p", json.dumps(patch)], env=self.cluster.env, check=False).returncode == 0
+
+    def moves_on(self, name, migration, recorder):
+        """A migration without a fault; its outage in ms and the ticks lost in it."""
+        source, began = self.node(name), time.time()
+        wait("asked for", lambda: self.migrate(name, migration) or True, 30)
+        phase, state = self.settled(name, migration, source, recorder)
+        self.assertEqual(phase, "Succeeded", state)
+        return recorder.gap(began)
 
 
-class Recorder:
-    """Reads the serial logs of every pod that a guest has or had, all the time; knows all numbers that it ever said."""
+class Point:
+    """A failpoint of a migration of `name`, armed while things run: with `kill` the program that comes by dies there; with
+    `stop` it stands still there until go_on(). Launchers look into a folder of their own pod."""
 
-    def __init__(self, c, uid):
-        self.pattern = f"{c.data}/nodes/*/pods/*/volumes/kubernetes.io~empty-dir/private/{uid}/virt-serial0-log"
-        self.read, self.numbers, self.stop = {}, [], threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
+    def __init__(self, case, point, action, name, source):
+        self.case, self.point, self.action, self.name, self.source = case, point, action, name, source
+        self.side = None if not point.startswith("launcher-") else "target" if "-target-" in point else "source"
+        self.folders, self.done = [], threading.Event()
 
     def __enter__(self):
-        self.thread.start()
+        if self.side is None:
+            self._arm(self.case.points)
+            return self
+        node = self.source if self.side == "source" else self.case.other(self.source)
+        pattern = f"{self.case.cluster.data}/nodes/{node}/pods/*/volumes/kubernetes.io~empty-dir/migration"
+        if self.side == "source":
+            uid = self.case.pod_on(self.name, node)
+            self._arm_pod(pattern.replace("*", uid, 1))
+        else:
+            old = set(glob.glob(pattern))
+            self.thread = threading.Thread(target=self._await_pod, args=(pattern, old), daemon=True)
+            self.thread.start()
         return self
 
     def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-
-    def _run(self):
-        while not self.stop.wait(0.03):
-            for path in glob.glob(self.pattern):
+        self.done.set()
+        for folder in self.folders:
+            for suffix in ("", ".fired"):
                 try:
-                    with open(path, "rb") as f:
-                        f.seek(self.read.get(path, 0))
-                        text = f.read().decode(errors="replace")
+                    os.unlink(f"{folder}/{self.point}{suffix}")
                 except OSError:
-                    continue
-                whole = text[:text.rfind("\n") + 1]
-                self.read[path] = self.read.get(path, 0) + len(whole.encode())
-                self.numbers += [int(n) for n in re.findall(r"count-(\d+)\r?\n", whole)]
+                    pass
 
-    def check(self, case):
-        """Each number once and in order; one may be cut in two where the guest moved."""
-        for before, after in zip(self.numbers, self.numbers[1:]):
-            case.assertIn(after - before, (1, 2), f"{before} was followed by {after}: {self.numbers[-60:]}")
-        case.assertGreater(len(self.numbers), 2)
+    def _await_pod(self, pattern, old):
+        while not self.done.wait(0.005):
+            for folder in set(glob.glob(pattern)) - old:
+                return self._arm_pod(folder)
+
+    def _arm_pod(self, folder):
+        os.makedirs(f"{folder}/failpoints", exist_ok=True)
+        os.chmod(f"{folder}/failpoints", 0o777)
+        self._arm(f"{folder}/failpoints")
+
+    def _arm(self, folder):
+        with open(f"{folder}/.{self.point}", "w") as f:
+            f.write(self.action)
+        os.chmod(f"{folder}/.{self.point}", 0o666)
+        os.rename(f"{folder}/.{self.point}", f"{folder}/{self.point}")
+        self.folders.append(folder)
+
+    def fired(self):
+        return any(os.path.exists(f"{f}/{self.point}.fired") for f in self.folders)
+
+    def go_on(self):
+        """Lets whoever stands still go on."""
+        for pid in self._programs():
+            try:
+                with open(f"/proc/{pid}/stat") as f:
+                    stopped = f.read().rsplit(")", 1)[1].split()[0] == "T"
+                if stopped:
+                    os.kill(pid, signal.SIGCONT)
+            except (OSError, IndexError):
+                pass
+
+    def _programs(self):
+        case = self.case
+        pids = [case.program_pid(p) for p in ("virt-controller", "apiserver", "virt-api")]
+        pids += [case.program_pid(p, n) for p in ("virt-handler", "node") for n in ("node1", "node2")]
+        pids += [case.pod_pid(f.split("/pods/")[1].split("/")[0], "virt-launcher") for f in self.folders if "/pods/" in f]
+        return [p for p in pids if p]
+
+    def reached(self, ended, timeout=60):
+        """Waits until it fired; False when the migration came to its `ended` without passing by."""
+        return wait(f"{self.point} or the end", lambda: "fired" if self.fired() else ended() and "ended", timeout) == "fired"

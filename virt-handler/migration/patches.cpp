@@ -1,6 +1,7 @@
 #include "virt-handler/migration/patches.hpp"
 
 #include "api/names.hpp"
+#include "virt-handler/migration/moved_volumes.hpp"
 
 namespace nodevirt::virt_handler::migration {
 namespace {
@@ -67,8 +68,9 @@ Json moved_interfaces(const Json& vmi, const NewHome& home) {
 }  // namespace
 
 Json started_patch(const Json& vmi, const std::string& uid, Clock::WallTime now) {
-  Patch patch(vmi, uid);
   if (bool_at(vmi, {"status", "migrationState", "failed"})) return Json::array();  // it was taken back
+  Patch patch(vmi, uid);
+  patch.as_read();
   if (string_at(vmi, {"status", "migrationState", "startTimestamp"}).empty()) patch.state("startTimestamp", format_time(now));
   patch.state("mode", "PreCopy");
   return patch.take();
@@ -143,6 +145,13 @@ Json completed_patch(const Json& vmi, const std::string& uid, const NewHome& hom
   patch.state("endTimestamp", format_time(now));
   patch.state("completed", true);
   if (!home.failure.empty()) patch.state("failureReason", home.failure);
+  if (has_moved_volumes(vmi)) {
+    // Conditions are not ours alone.
+    patch.as_read();
+    patch.set({"status"}, "volumeStatus", volume_status_after_move(vmi));
+    patch.set({"status"}, "conditions", conditions_after_move(vmi));
+    patch.set({"status"}, "migratedVolumes", Json::array());
+  }
   return patch.take();
 }
 

@@ -48,6 +48,7 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   void told(const launcher::v1::MigrationEvent& event, bool first);
   void sampled(const launcher::v1::MigrationSample& sample);
   void decided(const Sample& sample, Decision decision);
+  void all_is_sent(const launcher::v1::MigrationSample& sample);
   Awaitable<void> steer();
   Awaitable<void> write_progress();
   Awaitable<void> write_mode(std::string mode);
@@ -74,6 +75,8 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   std::optional<Policy> policy;
   std::deque<Action> actions;
   std::optional<api::MigrationProgress> progress, progress_written;
+  Decision last_decision;
+  bool all_sent = false, last_word = false;   ///< no sample counts any more; the progress is to be written once more
   Clock::Time progress_at{};
   std::uint64_t dirty_rate = 0;
 

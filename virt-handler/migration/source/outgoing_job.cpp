@@ -173,6 +173,7 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
       break;
     case E::SWITCHOVER:
       NV_FAILPOINT(kSwitchover);
+      if (policy) policy->switch_over_began();
       handover.switchover();
       break;
     case E::POST_COPY:
@@ -191,6 +192,7 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
       break;
     case E::RELEASED:
       handover.released();
+      all_is_sent(event.sample());
       break;
     case E::NONE:
       // Its job was about to begin when the earlier life ended.
@@ -206,20 +208,35 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
 }
 
 void Outgoing::Impl::sampled(const launcher::v1::MigrationSample& sample) {
-  if (!policy || job_ended) return;
+  if (!policy || job_ended || all_sent) return;
   Sample now = sample_of(sample);
   decided(now, policy->step(now, deps.clock.now()));
 }
 
 void Outgoing::Impl::decided(const Sample& sample, Decision decision) {
   progress = progress_of(id, sample, decision, deps.clock.wall());
+  last_decision = decision;
   for (Action& action : decision.actions) actions.push_back(std::move(action));
   std::string mode(to_string(decision.mode));
   if (mode != state.mode && !state.mode.empty() && mode != "PostCopy") spawn(deps.executor, write_mode(mode), "migration: mode");
+  if (progress->total_bytes == 0) return;  // QEMU does not count yet
   bool due = deps.clock.now() - progress_at >= kProgressPause;
   bool worth = !progress_written || api::worth_writing(*progress_written, *progress);
   if (due && worth && !std::exchange(writing_progress, true))
     spawn(deps.executor, write_progress(), "migration: progress");
+}
+
+/// The last word of the progress: short migrations end before it was due.
+void Outgoing::Impl::all_is_sent(const launcher::v1::MigrationSample& sample) {
+  if (!policy || sample.memory_total_bytes() == 0) return;
+  Sample last = sample_of(sample);
+  api::MigrationProgress now = progress_of(id, last, last_decision, deps.clock.wall());
+  now.remaining_bytes = 0;
+  now.predicted_end_s = 0;
+  now.explanation = "all of the guest is at the target";
+  progress = now;
+  all_sent = last_word = true;
+  if (!std::exchange(writing_progress, true)) spawn(deps.executor, write_progress(), "migration: progress");
 }
 
 Awaitable<void> Outgoing::Impl::steer() {
@@ -250,12 +267,14 @@ Awaitable<void> Outgoing::Impl::write_progress() {
   auto self = shared_from_this();
   StopToken token = stop.get_token();
   progress_at = deps.clock.now();
+  last_word = false;
   api::MigrationProgress now = *progress;
   std::string text = api::format_migration_progress(now), migration = id;
   MakePatch make = [text, migration](const Json& vmi) { return progress_patch(vmi, migration, text); };
   auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token);
   if (written.ok()) progress_written = now;
   writing_progress = false;
+  if (last_word && !std::exchange(writing_progress, true)) spawn(deps.executor, write_progress(), "migration: progress");
 }
 
 Awaitable<void> Outgoing::Impl::write_mode(std::string mode) {

@@ -31,6 +31,8 @@ Settings settings_of(const Json& stored, const api::Instance& vmi, const std::st
   out.memory_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(api::guest_memory_bytes(vmi.spec.domain), 0));
   out.post_copy_possible = prepared.post_copy_possible();
   out.dirty_rate_before = dirty_rate;
+  for (const auto& disk : prepared.disks())
+    if (disk.copied() && disk.backing_path().empty()) out.copied_disk_bytes += disk.virtual_size();
   return out;
 }
 

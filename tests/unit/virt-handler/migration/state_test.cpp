@@ -82,6 +82,7 @@ TEST_CASE("a decision is written onto the instance as it was read") {
   newer["metadata"]["resourceVersion"] = "8";
   CHECK_FALSE(k8s::apply_json_patch(newer, owner_target_patch(vmi, "m1")).ok());
   CHECK_FALSE(k8s::apply_json_patch(newer, failed_patch(vmi, "m1", "why", kNow)).ok());
+  CHECK_FALSE(k8s::apply_json_patch(newer, started_patch(vmi, "m1", kNow)).ok());  // it may have been taken back meanwhile
   Json failed = patched(vmi, failed_patch(vmi, "m1", "why", kNow));
   auto state = migration_of(failed);
   CHECK(state->failed);
