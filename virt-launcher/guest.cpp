@@ -70,8 +70,14 @@ Result<void> Guest::check_target(const std::string& uid) const {
 }
 
 Result<libvirt::Domain> Guest::domain(std::chrono::milliseconds timeout) {
-  NV_TRY(Session::Connection c, session_.connection(timeout));
-  return c->lookup(domain_name_);
+  using Clock = std::chrono::steady_clock;
+  for (auto until = Clock::now() + timeout;;) {
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+    NV_TRY(Session::Connection c, session_.connection(std::max(left, 0ms)));
+    auto found = c->lookup(domain_name_);
+    if (found.ok() || c->alive()) return found;
+    session_.broken(c);  // libvirtd was replaced in this moment
+  }
 }
 
 Result<v1::DomainState> Guest::sync(const v1::SyncRequest& request) {

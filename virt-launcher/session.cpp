@@ -23,9 +23,16 @@ Session::~Session() {
 
 Result<Session::Connection> Session::connection(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  if (!changed_.wait_for(lock, timeout, [&] { return connection_ || stopping_; }) || !connection_)
+  if (!changed_.wait_for(lock, timeout, [&] { return (connection_ && !broken_) || stopping_; }) || !connection_)
     return Error(Code::Unavailable, fmt::format("the pod's libvirt daemon is not reachable: {}", last_failure_));
   return connection_;
+}
+
+void Session::broken(const Connection& connection) {
+  std::lock_guard lock(mutex_);
+  if (connection_ != connection) return;
+  broken_ = true;
+  changed_.notify_all();
 }
 
 bool Session::connect_once(std::string& failure) {

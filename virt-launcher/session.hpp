@@ -26,6 +26,8 @@ class Session {
 
   /// Waits for a connection up to `timeout`; Unavailable when there is none by then.
   Result<Connection> connection(std::chrono::milliseconds timeout = std::chrono::seconds(20));
+  /// A call over `connection` has found it broken: connection() waits for the next one from now on.
+  void broken(const Connection& connection);
 
  private:
   void run();

@@ -47,7 +47,9 @@ Code code_of(int number) {
 Error last_error(std::string_view context) {
   const virError* e = virGetLastError();
   if (!e || e->code == VIR_ERR_OK) return {Code::Unknown, "", fmt::format("{}: libvirt gave no reason", context)};
-  return {code_of(e->code), "", fmt::format("{}: {}", context, e->message ? e->message : "libvirt gave no reason")};
+  // What libvirt's client has to say of its own connection: the daemon is gone.
+  bool connection = e->domain == VIR_FROM_RPC && e->code == VIR_ERR_INTERNAL_ERROR;
+  return {connection ? Code::Unavailable : code_of(e->code), "", fmt::format("{}: {}", context, e->message ? e->message : "libvirt gave no reason")};
 }
 
 void silence_default_error_printing() {

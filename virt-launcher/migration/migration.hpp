@@ -29,16 +29,18 @@
 //
 // WatchMigration's first event tells how things stand: NONE (nothing is known of that uid), SAMPLE (source: the job runs;
 // target: prepared or coming), SWITCHOVER, POST_COPY, LOADED, RESUMED, ENDED, RELEASED. An ENDED with an error on the source says
-// that the job failed; the guest runs on there, or stands suspended when libvirt could not tell (its daemon was
-// killed in the handover): then either ReleaseSource or CancelMigration decides.
+// that the job failed ("cancelled" after CancelMigration; else the cause, then libvirt's words); the guest runs on there, or
+// stands suspended when libvirt could not tell (its daemon was killed in the handover): then either ReleaseSource or CancelMigration decides.
 //
 // Error reasons (code FAILED_PRECONDITION unless said otherwise):
 //   MigrationTarget    SyncVirtualMachine in a pod that waits for an incoming domain
 //   MigrationUnderWay  another migration runs here        MigrationEnded  this uid has ended here; a uid runs once
 //   NoMonitor          the guest was started without the second monitor; it must be restarted before it can migrate
 //   NotMigrating       no migration of that uid is known
-//   NotYet             ReleaseSource, code UNAVAILABLE: QEMU has not completed, or could not be reached or frozen; ask again
+//   NotYet             code UNAVAILABLE, ask again. ReleaseSource: QEMU has not completed, or could not be reached or frozen.
+//                      CancelMigration, SteerMigration: a new launcher has not found the job yet
 //   Released           CancelMigration, MigrateVirtualMachine: the guest has left
+//   SwitchedOver       CancelMigration: QEMU has sent all; the target takes the guest, or libvirt lets it go on here
 //   NotLoaded          ResumeTarget: the domain is not here, or not whole
 //   Resumed            AbandonTarget: the guest runs (or may run) here
 //   PostCopyImpossible SteerMigration        PostCopy  CancelMigration: the guest runs at the target

@@ -1,5 +1,7 @@
 #include "virt-launcher/migration/sample.hpp"
 
+#include <chrono>
+
 namespace nodevirt::virt_launcher::migration {
 
 v1::MigrationSample sample_of(const libvirt::Parameters& p, bool completed) {
@@ -51,6 +53,11 @@ v1::MigrationSample sample_of_qmp(const Json& q) {
   s.set_expected_downtime_ms(at({"expected-downtime"}));
   s.set_downtime_ms(at({"downtime"}));
   return s;
+}
+
+void stamp_now(v1::MigrationSample& sample) {
+  auto now = std::chrono::system_clock::now().time_since_epoch();
+  sample.set_taken_at_unix_ms(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()));
 }
 
 }  // namespace nodevirt::virt_launcher::migration

@@ -4,11 +4,22 @@
 #include <mutex>
 
 #include "pkg/libvirt/domain.hpp"
+#include "pkg/libvirt/domain_state.hpp"
 #include "pkg/libvirt/qmp_client.hpp"
 #include "virt-launcher/migration/events.hpp"
 #include "virt-launcher/options.hpp"
 
 namespace nodevirt::virt_launcher::migration {
+
+/// An answer of migration.hpp's list.
+inline Error refuse(std::string reason, std::string message) { return {Code::FailedPrecondition, std::move(reason), std::move(message)}; }
+
+inline bool paused(const libvirt::StateAndReason& s) { return libvirt::state_word(s.state) == "Paused"; }
+/// A domain stands so on the source from the switch-over on, and on the target until it is whole.
+inline bool paused_by_migration(const libvirt::StateAndReason& s) {
+  auto why = libvirt::reason_word(s.state, s.reason);
+  return paused(s) && (why == "Migration" || why.starts_with("Postcopy"));
+}
 
 /// The domain's second monitor, for one user at a time.
 class Monitor {

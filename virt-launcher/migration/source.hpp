@@ -45,7 +45,9 @@ class Source {
   Result<void> update(const std::function<bool(Record&)>& change);
   Result<Record> known();
   Record record() const;
-  std::string why_it_ended(const std::string& fallback) const;
+  void abort(const libvirt::Domain& domain);
+  std::string why_it_ended(const std::string& words) const;
+  std::optional<libvirt::Parameters> final_statistics();
 
   Context& context_;
   std::mutex action_mutex_;     // begin, cancel, release, reconnected: one at a time

@@ -9,7 +9,6 @@
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
 #include "pkg/domain/destination.hpp"
-#include "pkg/libvirt/domain_state.hpp"
 #include "pkg/libvirt/migration.hpp"
 #include "virt-launcher/migration/base_identity.hpp"
 #include "virt-launcher/migration/migration.hpp"
@@ -28,8 +27,6 @@ NV_DECLARE_FAILPOINT(kAbandonRecorded, "launcher-target-abandon-recorded");
 NV_DECLARE_FAILPOINT(kDestroyed, "launcher-target-destroyed");
 
 namespace {
-
-Error refuse(std::string reason, std::string message) { return {Code::FailedPrecondition, std::move(reason), std::move(message)}; }
 
 // QEMU runs as the same user with the same rights: what this process may do, it may.
 bool userfaultfd_works() { return static_cast<bool>(Fd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)))); }
@@ -275,6 +272,8 @@ Result<void> Target::abandon(const std::string& uid) {
   NV_TRY_VOID(destroy());
   NV_FAILPOINT(kDestroyed);
   hooks_.forget();
+  std::error_code ec;
+  for (std::string_view left : {kMemorySocket, kDiskSocket, kTargetLibvirtSocket, kAnswerFile}) fs::remove(context_.paths.migration / left, ec);
   log::info("migration {}: abandoned", uid);
   context_.events.publish(uid, v1::MigrationEvent::ENDED, "the target was abandoned");
   return {};

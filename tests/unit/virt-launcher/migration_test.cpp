@@ -1,6 +1,7 @@
 // The pure and the small parts of a migration: its record, its events, its samples.
 #include <catch2/catch.hpp>
 
+#include "virt-launcher/migration/cause.hpp"
 #include "virt-launcher/migration/events.hpp"
 #include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/record.hpp"
@@ -216,4 +217,24 @@ TEST_CASE("what was recorded as released is ended, frozen or not") {
   CHECK(finish_release(qemu.pid).ok());
   CHECK_FALSE(qemu.alive());
   CHECK(finish_release(qemu.pid).ok());
+}
+
+TEST_CASE("why a migration failed is told in words, before libvirt's") {
+  struct Case { const char* words; const char* want; };
+  for (auto& c : {Case{"operation failed: migration of disk vda failed: No space left on device", "the target has no disk space left ("},
+                  Case{"process exited while connecting to monitor: cannot set up guest memory 'pc.ram': Cannot allocate memory", "the target has not enough memory ("},
+                  Case{"operation failed: guest CPU doesn't match specification: missing features: aes", "the target's processor lacks"},
+                  Case{"internal error: process exited while connecting to monitor", "the target's QEMU does not start ("},
+                  Case{"internal error: qemu unexpectedly closed the monitor", "the target's QEMU has ended"},
+                  Case{"Unable to write to socket: Broken pipe", "the connection to the target's QEMU was lost ("},
+                  Case{"internal error: client socket is closed", "the connection to the target's libvirtd was lost ("},
+                  Case{"something new", "something new"}}) {
+    DYNAMIC_SECTION(c.words) {
+      std::string told = cause_of(c.words);
+      CHECK(told.starts_with(c.want));
+      CHECK(told.find(c.words) != std::string::npos);
+    }
+  }
+  CHECK(cause_of("one\n\ntwo\n") == "one; two");
+  CHECK(cause_of("") == "");
 }
