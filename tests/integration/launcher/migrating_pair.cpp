@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <poll.h>
+#include <random>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -107,8 +108,13 @@ void Relay::run() {
   }
 }
 
-std::string tick_disk(std::uint32_t span) {
-  std::string disk(1u << 20, 0);
+std::string tick_disk(std::uint32_t span, std::size_t bytes) {
+  std::string disk(bytes, 0);
+  std::mt19937 noise;  // so that it takes its room where it is copied to
+  for (std::size_t i = 1u << 20; i + 4 <= bytes; i += 4) {
+    std::uint32_t word = noise();
+    std::memcpy(&disk[i], &word, 4);
+  }
   std::memcpy(disk.data(), kTickGuest, sizeof kTickGuest);
   std::memcpy(disk.data() + 506, &span, 4);
   disk[510] = 0x55;
@@ -136,13 +142,28 @@ MigratingPair::~MigratingPair() {
   [[maybe_unused]] auto written = write_file_atomic(fs::path(folder) / (options_.name + ".json"), text + "\n]\n");
 }
 
-MigratingPair::MigratingPair(Options options)
-    : source({}, options.source_environment), target({}, options.target_environment), options_(std::move(options)) {
-  auto image = [](Pod& pod) { return pod.path(api::kContainerDisksDir) / "root/disk/disk.img"; };
-  for (Pod* pod : {&source, &target}) fs::create_directories(image(*pod).parent_path());
-  REQUIRE(write_file_atomic(image(source), tick_disk(options_.span)).ok());
-  if (options_.same_image) fs::create_hard_link(image(source), image(target));
-  else fs::copy_file(image(source), image(target));
+MigratingPair::MigratingPair(Options options) : source({}, options.source_environment), options_(std::move(options)) {
+  fs::path image = source.path(api::kContainerDisksDir) / "root/disk/disk.img";
+  fs::create_directories(image.parent_path());
+  REQUIRE(write_file_atomic(image, tick_disk(options_.span, options_.disk_bytes)).ok());
+  new_target(options_.target);
+}
+
+void MigratingPair::new_target(Pod::Options of_pod) {
+  target_watch.reset();
+  target.reset();
+  target = std::make_unique<Pod>(std::move(of_pod));
+  fs::path from = source.path(api::kContainerDisksDir) / "root/disk/disk.img", to = target->path(api::kContainerDisksDir) / "root/disk/disk.img";
+  fs::create_directories(to.parent_path());
+  if (options_.same_image) fs::create_hard_link(from, to);
+  else fs::copy_file(from, to);
+}
+
+void MigratingPair::next_migration(std::string next_uid) {
+  uid = std::move(next_uid);
+  new_target({});
+  prepare();
+  watch_source();
 }
 
 Json MigratingPair::spec() const {
@@ -150,6 +171,7 @@ Json MigratingPair::spec() const {
       "disks":[{"name":"root","disk":{"bus":"virtio"}}]}},
     "volumes":[{"name":"root","containerDisk":{"image":"i"}}]}})");
   vmi["spec"]["domain"]["resources"]["requests"]["memory"] = options_.memory;
+  vmi.merge_patch(options_.changes);
   if (options_.empty_disk) {
     vmi["spec"]["domain"]["devices"]["disks"].push_back(Json{{"name", "scratch"}, {"disk", {{"bus", "virtio"}}}});
     vmi["spec"]["volumes"].push_back(Json{{"name", "scratch"}, {"emptyDisk", {{"capacity", "16Mi"}}}});
@@ -169,20 +191,21 @@ void MigratingPair::start() {
 void MigratingPair::prepare() {
   rpc::v1::PrepareTargetRequest q;
   q.set_migration_uid(uid);
-  q.set_vmi_json(target.sync_request(spec()).vmi_json());
+  q.set_vmi_json(target->sync_request(spec()).vmi_json());
   q.set_allow_post_copy(true);
-  auto answer = target.wait(client(target).prepare_target(q));
+  auto answer = target->wait(client(*target).prepare_target(q));
   for (int tries = 0; !answer.ok() && answer.error().code == Code::Unavailable && tries < 50; ++tries) {
-    target.forget_client();
-    answer = target.wait(client(target).prepare_target(q));
+    target->forget_client();
+    answer = target->wait(client(*target).prepare_target(q));
   }
   INFO((answer.ok() ? "" : answer.error().message));
   REQUIRE(answer.ok());
   prepared = *answer;
   std::error_code ec;
   fs::path link = source.path(api::kMigrationDir) / "source-libvirt.sock";
+  if (fs::is_symlink(link, ec)) fs::remove(link);
   if (!fs::exists(fs::symlink_status(link, ec)))
-    fs::create_symlink(target.path(api::kMigrationDir) / "target-libvirt.sock", link);
+    fs::create_symlink(target->path(api::kMigrationDir) / "target-libvirt.sock", link);
   watch_target();
 }
 
@@ -195,7 +218,7 @@ void MigratingPair::watch_source() {
 void MigratingPair::watch_target() {
   rpc::v1::WatchMigrationRequest q;
   q.set_migration_uid(uid);
-  target_watch = client(target).watch_migration(q);
+  target_watch = client(*target).watch_migration(q);
 }
 
 rpc::v1::MigrationRequest MigratingPair::request() const {
@@ -241,6 +264,22 @@ Event MigratingPair::next_of_source() {
   return *e;
 }
 
+Event MigratingPair::await_end() {
+  for (;;)
+    if (Event e = next_of_source(); e.kind() == Event::ENDED) return e;
+}
+
+void MigratingPair::hand_over() {
+  await_target(Event::LOADED);
+  auto released = release_for_sure();
+  INFO(released.why_kept());
+  REQUIRE(released.released());
+  auto resumed = resume();
+  INFO((resumed.ok() ? "" : resumed.error().message));
+  REQUIRE(resumed.ok());
+  CHECK(resumed->state() == "Running");
+}
+
 Result<rpc::v1::ReleaseResponse> MigratingPair::release() { return source.wait(client(source).release_source(request())); }
 
 rpc::v1::ReleaseResponse MigratingPair::release_for_sure() {
@@ -258,9 +297,9 @@ rpc::v1::ReleaseResponse MigratingPair::release_for_sure() {
 Result<rpc::v1::DomainState> MigratingPair::resume(bool keep_paused) {
   auto q = request();
   q.set_keep_paused(keep_paused);
-  return target.wait(client(target).resume_target(q));
+  return target->wait(client(*target).resume_target(q));
 }
-Result<void> MigratingPair::abandon() { return target.wait(client(target).abandon_target(request())); }
+Result<void> MigratingPair::abandon() { return target->wait(client(*target).abandon_target(request())); }
 Result<void> MigratingPair::cancel() { return source.wait(client(source).cancel(request())); }
 
 Event MigratingPair::standing(Pod& pod) {
@@ -279,7 +318,7 @@ bool MigratingPair::both_run() {
     pid_t qemu = pod.child("qemu-system");
     return qemu > 0 && pod.state().state() == "Running";
   };
-  return runs(source) && runs(target);
+  return runs(source) && runs(*target);
 }
 
 bool MigratingPair::settle() {
@@ -294,10 +333,10 @@ bool MigratingPair::settle() {
     }
   };
   while (std::chrono::steady_clock::now() < until) {
-    auto there = standing(target), here = standing(source);
+    auto there = standing(*target), here = standing(source);
     INFO("source " << Event::Kind_Name(here.kind()) << " " << here.error() << ", target " << Event::Kind_Name(there.kind()) << " " << there.error());
     if (there.kind() == Event::RESUMED || there.kind() == Event::POST_COPY) {
-      CHECK(sure(target, [&] { return resume(); }).ok());
+      CHECK(sure(*target, [&] { return resume(); }).ok());
       CHECK_FALSE(both_run());
       return true;
     }
@@ -306,7 +345,7 @@ bool MigratingPair::settle() {
       INFO((answer.ok() ? "" : answer.error().message));
       REQUIRE(answer.ok());
       if (answer->released()) {
-        auto resumed = sure(target, [&] { return resume(); });
+        auto resumed = sure(*target, [&] { return resume(); });
         INFO((resumed.ok() ? "" : resumed.error().message));
         REQUIRE(resumed.ok());
         return true;
@@ -316,7 +355,7 @@ bool MigratingPair::settle() {
       continue;
     }
     // Kept, or failed: the target first, so that it can never be told otherwise.
-    auto gone = sure(target, [&] { return abandon(); });
+    auto gone = sure(*target, [&] { return abandon(); });
     INFO((gone.ok() ? "" : gone.error().message));
     REQUIRE(gone.ok());
     CHECK(sure(source, [&] { return cancel(); }).ok());
@@ -332,7 +371,7 @@ std::string MigratingPair::log(Pod& pod) const {
 }
 
 std::vector<std::uint32_t> MigratingPair::counts() {
-  std::string all = log(source) + log(target);
+  std::string all = log(source) + log(*target);
   auto first = all.find("00000001.");
   REQUIRE(first != std::string::npos);
   std::vector<std::uint32_t> out;
@@ -370,9 +409,9 @@ std::uint32_t MigratingPair::count_on_disk(Pod& pod) {
 }
 
 void MigratingPair::check_moved() {
-  await_progress(target);
+  await_progress(*target);
   CHECK(source.child("qemu-system") == 0);
-  CHECK(target.state().state() == "Running");
+  CHECK(target->state().state() == "Running");
   CHECK(last_count() > 0);
 }
 
@@ -380,6 +419,13 @@ void MigratingPair::check_stayed() {
   await_progress(source);
   CHECK(source.state().state() == "Running");
   CHECK(last_count() > 0);
+}
+
+void MigratingPair::check_target_is_clean() {
+  CHECK_FALSE(target->state().present());
+  CHECK(target->child("qemu-system") == 0);
+  CHECK(fs::is_empty(target->path(api::kEphemeralDir)));
+  for (const char* socket : {"memory.sock", "disk.sock"}) CHECK_FALSE(fs::exists(target->path(api::kMigrationDir) / socket));
 }
 
 }  // namespace nodevirt::test

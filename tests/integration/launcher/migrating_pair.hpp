@@ -36,7 +36,10 @@ class MigratingPair {
     std::string memory = "32Mi";
     bool same_image = true;           ///< one image file for both pods, as on one machine
     bool empty_disk = false;
-    std::string source_environment, target_environment;
+    std::string source_environment;
+    Pod::Options target = {};
+    Json changes = Json::object();    ///< of the instance
+    std::size_t disk_bytes = 1u << 20;
     std::string name = {};            ///< with NV_RECORD_SAMPLES=FOLDER the source's events are left in NAME.json
   };
   explicit MigratingPair(Options options);
@@ -46,6 +49,8 @@ class MigratingPair {
   /// Starts the guest on the source and prepares the target; both are watched.
   void start();
   void prepare();
+  /// After a failure: another target pod, prepared for a migration of that uid.
+  void next_migration(std::string uid);
   rpc::v1::MigrateRequest migrate_request() const;
   Result<void> migrate(const rpc::v1::MigrateRequest& request);
   Result<void> migrate() { return migrate(migrate_request()); }
@@ -68,6 +73,11 @@ class MigratingPair {
   void watch_target();
   rpc::MigrationClient& client(Pod& pod) { return *pod.client().migration(); }
 
+  /// The whole handover as virt-handlers do it: loaded, released, resumed.
+  void hand_over();
+  /// Reads on until the source's job is over, whatever comes before.
+  rpc::v1::MigrationEvent await_end();
+
   /// How the migration stands there, asked anew; NONE when the launcher does not answer just now.
   rpc::v1::MigrationEvent standing(Pod& pod);
   /// Plays both virt-handlers to the end, whatever dies on the way; the faults are over when it is called or end by
@@ -87,8 +97,11 @@ class MigratingPair {
   void check_moved();
   /// The guest runs on at the source alone.
   void check_stayed();
+  /// After abandon(): of the target nothing is left but its record.
+  void check_target_is_clean();
 
-  Pod source, target;
+  Pod source;
+  std::unique_ptr<Pod> target;
   std::string uid = "b2a7a4a0-0000-4000-8000-000000000001";
   rpc::v1::PrepareTargetResponse prepared;
   std::unique_ptr<rpc::MigrationWatch> source_watch, target_watch;
@@ -97,11 +110,12 @@ class MigratingPair {
 
  private:
   Json spec() const;
+  void new_target(Pod::Options options);
   std::string log(Pod& pod) const;
   Options options_;
 };
 
-/// The guest's disk (tick_guest.S), 1 MiB.
-std::string tick_disk(std::uint32_t span);
+/// The guest's disk (tick_guest.S); noise from 1 MiB on.
+std::string tick_disk(std::uint32_t span, std::size_t bytes);
 
 }  // namespace nodevirt::test

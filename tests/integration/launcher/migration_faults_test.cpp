@@ -61,7 +61,7 @@ TEST_CASE("kill -9 of the source's launcher at each of its steps", "[migration]"
       MigratingPair::Options o;
       o.source_environment = armed(once, failpoint);
       MigratingPair pair(o);
-      Relay relay(pair.source.path(api::kMigrationDir) / "source-libvirt.sock", pair.target.path(api::kMigrationDir) / "target-libvirt.sock");
+      Relay relay(pair.source.path(api::kMigrationDir) / "source-libvirt.sock", pair.target->path(api::kMigrationDir) / "target-libvirt.sock");
       pair.start();
       bool release = std::string(failpoint).starts_with("launcher-release");
       begin(pair, release || std::string(failpoint).ends_with("at-sample") ? 2 : 0);
@@ -86,12 +86,12 @@ TEST_CASE("kill -9 of the target's launcher at each of its steps", "[migration]"
     DYNAMIC_SECTION(failpoint) {
       TempDir once("nvonce");
       MigratingPair::Options o;
-      o.target_environment = armed(once, failpoint);
+      o.target.environment = armed(once, failpoint);
       MigratingPair pair(o);
       pair.start();
       begin(pair);
       check(pair, pair.settle());
-      CHECK(pair.standing(pair.target).kind() == Event::RESUMED);
+      CHECK(pair.standing(*pair.target).kind() == Event::RESUMED);
       CHECK_FALSE(std::filesystem::is_empty(once.path()));
     }
   }
@@ -102,15 +102,15 @@ TEST_CASE("kill -9 of the target's launcher while it gives up", "[migration]") {
     DYNAMIC_SECTION(failpoint) {
       TempDir once("nvonce");
       MigratingPair::Options o;
-      o.target_environment = armed(once, failpoint);
+      o.target.environment = armed(once, failpoint);
       MigratingPair pair(o);
       pair.start();
       begin(pair, 2);
-      REQUIRE(Pod::eventually([&] { return pair.target.child("qemu-system") > 0; }));
+      REQUIRE(Pod::eventually([&] { return pair.target->child("qemu-system") > 0; }));
       CHECK(pair.abandon().error().code == Code::Unavailable);
-      pair.target.forget_client();
+      pair.target->forget_client();
       REQUIRE(pair.abandon().ok());
-      CHECK(Pod::eventually([&] { return pair.target.child("qemu-system") == 0; }));
+      CHECK(Pod::eventually([&] { return pair.target->child("qemu-system") == 0; }));
       CHECK_FALSE(pair.settle());
       pair.check_stayed();
     }
@@ -128,7 +128,7 @@ TEST_CASE("a daemon or a QEMU that dies in the middle of a migration", "[migrati
       begin(pair, c.when_loaded ? 0 : 1);
       if (c.when_loaded) pair.await_target(Event::LOADED);
       else REQUIRE(Pod::eventually([&] { return pair.standing(pair.source).sample().memory_processed_bytes() > 0; }));
-      Pod& pod = c.on_source ? pair.source : pair.target;
+      Pod& pod = c.on_source ? pair.source : *pair.target;
       if (std::string(c.victim) == "both") {
         kill_child(pod, "libvirtd");
         kill_child(pod, "virt-launcher");
@@ -147,7 +147,7 @@ TEST_CASE("the last answer is lost: the source is frozen, found paused, and rele
   for (bool cut_first : {false, true}) {
     DYNAMIC_SECTION((cut_first ? "the source's libvirt knows of the loss first" : "the source's libvirt waits")) {
       MigratingPair pair;
-      Relay relay(pair.source.path(api::kMigrationDir) / "source-libvirt.sock", pair.target.path(api::kMigrationDir) / "target-libvirt.sock");
+      Relay relay(pair.source.path(api::kMigrationDir) / "source-libvirt.sock", pair.target->path(api::kMigrationDir) / "target-libvirt.sock");
       pair.start();
       begin(pair, 2);
       lose_the_last_answer(pair, relay);
@@ -180,7 +180,7 @@ TEST_CASE("the link between the daemons is cut in the handover", "[migration]") 
       DYNAMIC_SECTION((hold ? "held at " : "cut at ") << Event::Kind_Name(when)) {
         MigratingPair pair;
         std::filesystem::path at = pair.source.path(api::kMigrationDir) / "source-libvirt.sock";
-        Relay relay(at, pair.target.path(api::kMigrationDir) / "target-libvirt.sock");
+        Relay relay(at, pair.target->path(api::kMigrationDir) / "target-libvirt.sock");
         pair.start();
         begin(pair);
         if (when == Event::LOADED) pair.await_target(when);
@@ -201,9 +201,9 @@ TEST_CASE("a target whose guest never came is given up", "[migration]") {
   MigratingPair pair;
   pair.start();
   REQUIRE(pair.abandon().ok());
-  CHECK(pair.target.sync().error().reason == "MigrationTarget");
+  CHECK(pair.target->sync().error().reason == "MigrationTarget");
   begin(pair);  // comes late, and is not let live
   CHECK_FALSE(pair.settle());
   pair.check_stayed();
-  CHECK(Pod::eventually([&] { return pair.target.child("qemu-system") == 0; }));
+  CHECK(Pod::eventually([&] { return pair.target->child("qemu-system") == 0; }));
 }

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,10 +33,21 @@ void copy_xml(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-Pod::Pod(std::vector<std::string> extra, std::string environment) : root_("nvl") {
+Pod::Pod(Options options) : root_("nvl"), truthful_(!options.capabilities) {
   for (auto dir : {api::kSocketsDir, api::kPrivateDir, api::kEphemeralDir, api::kContainerDisksDir, api::kLibvirtDir, api::kDisksDir, api::kSecretsDir, api::kMigrationDir})
     fs::create_directories(path(dir));
+  if (options.capabilities && fs::is_empty(capability_cache())) {
+    Pod first;
+    REQUIRE(first.sync().ok());
+  }
   copy_xml(capability_cache(), path(api::kCapabilityCacheDir));
+  if (options.capabilities)
+    for (auto& e : fs::directory_iterator(path(api::kCapabilityCacheDir))) {
+      auto xml = read_file(e.path(), 4u << 20);
+      REQUIRE(xml.ok());
+      options.capabilities(*xml);
+      REQUIRE(write_file_atomic(e.path(), *xml).ok());
+    }
   std::vector<std::string> argv;
   if (::geteuid() == 0) {
     passwd* nobody = ::getpwnam("nobody");
@@ -47,7 +59,7 @@ Pod::Pod(std::vector<std::string> extra, std::string environment) : root_("nvl")
   }
   argv.insert(argv.end(), {NV_MONITOR, "--name", "vm", "--namespace", "ns", "--uid", kUid, "--root", root_.path().string(),
                            "--launcher", NV_LAUNCHER});
-  argv.insert(argv.end(), extra.begin(), extra.end());
+  argv.insert(argv.end(), options.monitor_args.begin(), options.monitor_args.end());
   monitor_ = ::fork();
   REQUIRE(monitor_ >= 0);
   if (monitor_ == 0) {
@@ -55,9 +67,13 @@ Pod::Pod(std::vector<std::string> extra, std::string environment) : root_("nvl")
     ::dup2(log, 1);
     ::dup2(log, 2);
     std::vector<std::string> lines;
-    std::istringstream in(environment);
+    std::istringstream in(options.environment);
     for (std::string line; std::getline(in, line);) lines.push_back(line);
     for (auto& line : lines) ::putenv(line.data());
+    if (options.address_space) {
+      rlimit limit{options.address_space, options.address_space};
+      ::setrlimit(RLIMIT_AS, &limit);
+    }
     std::vector<char*> args;
     for (auto& a : argv) args.push_back(a.data());
     args.push_back(nullptr);
@@ -69,7 +85,7 @@ Pod::Pod(std::vector<std::string> extra, std::string environment) : root_("nvl")
 
 Pod::~Pod() {
   client_.reset();
-  copy_xml(path(api::kLibvirtDir).string() + "/cache/libvirt/qemu/cache/capabilities", capability_cache());
+  if (truthful_) copy_xml(path(api::kLibvirtDir).string() + "/cache/libvirt/qemu/cache/capabilities", capability_cache());
   if (monitor_ > 0) {
     // The monitor's children do not survive it in a pod; outside of one they are ended by hand.
     ::kill(monitor_, SIGSTOP);

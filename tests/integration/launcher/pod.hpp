@@ -1,6 +1,7 @@
 // A launcher pod without a cluster: virt-launcher-monitor with everything below one temporary folder, as an
 // unprivileged user (libvirt's session mode needs one).
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -18,8 +19,15 @@ namespace nodevirt::test {
 
 class Pod {
  public:
-  /// `environment`: one NAME=VALUE per line.
-  explicit Pod(std::vector<std::string> monitor_args = {}, std::string environment = "");
+  struct Options {
+    std::vector<std::string> monitor_args = {};
+    std::string environment = {};  ///< one NAME=VALUE per line
+    std::uint64_t address_space = 0;  ///< bytes that each of its processes may map; 0: no limit
+    /// Changes what this pod's libvirt believes of QEMU (its capability cache); none: the truth.
+    std::function<void(std::string& xml)> capabilities = {};
+  };
+  explicit Pod(Options options);
+  explicit Pod(std::vector<std::string> monitor_args = {}, std::string environment = "") : Pod(Options{std::move(monitor_args), std::move(environment)}) {}
   ~Pod();
 
   std::filesystem::path path(std::string_view inside) const { return root_.path().string() + std::string(inside); }
@@ -53,6 +61,7 @@ class Pod {
 
  private:
   TempDir root_;
+  bool truthful_;
   pid_t monitor_ = 0;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
