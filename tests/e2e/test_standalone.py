@@ -14,11 +14,6 @@ import cluster
 from cluster import Cluster, Failed, free_port, program, run, vm, wait
 
 
-def forwarding():
-    with open("/proc/sys/net/ipv4/ip_forward") as f:
-        return f.read().strip()
-
-
 def traces(data):
     """What an instance leaves in the kernel: its bridge, links and namespaces, by the hash of its folder."""
     h = 1469598103934665603
@@ -350,27 +345,6 @@ class FullDisk(unittest.TestCase):
             c.virtctl("unpause", "vmi", "filler")
             console.expect("done-writing", 120)
             self.assertIn("42", console.run("echo $((6*7))"))
-
-
-class Forwarding(unittest.TestCase):
-    def test_put_back(self):
-        if os.geteuid() != 0:
-            self.skipTest("needs root")
-        if [n for n in os.listdir("/sys/class/net") if n.startswith("nvbr")] or os.path.exists("/run/nodevirt/forwarding.json"):
-            self.skipTest("another instance runs on this machine")
-        before = forwarding()
-        self.addCleanup(run, ["sysctl", "-q", "-w", f"net.ipv4.ip_forward={before}"])
-        run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])
-        one = Cluster()
-        self.addCleanup(one.close)
-        two = Cluster()
-        self.addCleanup(two.close)
-        self.assertEqual(forwarding(), "1")
-        one.nodevirt("down")
-        self.assertEqual(forwarding(), "1")
-        os.kill(supervisor_of(two), signal.SIGKILL)
-        two.nodevirt("down")
-        self.assertEqual(forwarding(), "0")
 
 
 class NoKvm(unittest.TestCase):
