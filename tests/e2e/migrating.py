@@ -101,8 +101,9 @@ class Moves(cluster.Case):
         for path in glob.glob("/proc/[0-9]*/comm"):
             try:
                 with open(path) as f:
-                    if not f.read().strip() == comm[:15] and not (comm == "qemu-system" and open(path).read().startswith(comm)):
-                        continue
+                    name = f.read().strip()
+                if name != comm[:15] and not (comm == "qemu-system" and name.startswith(comm)):
+                    continue
                 with open(path.replace("comm", "mountinfo")) as f:
                     if f"/pods/{pod_uid}/" in f.read():
                         return int(path.split("/")[2])

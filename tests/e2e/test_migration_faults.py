@@ -56,6 +56,53 @@ class MigrationFaults(Moves):
         steps = [p for p in places() if not p.startswith("virt-controller")]
         self.all_of("link", [(point, link) for point in steps for link in ("link", "link-back")])
 
+    def test_stopped_while_it_migrates(self):
+        c = self.cluster
+        self.slow("slow2")
+        self.ticking("leaves", {"pace": "slow2"}, strategy="RerunOnFailure")
+        self.migrate("leaves", "in-vain")
+        wait("it runs", lambda: self.phase("in-vain") == "Running", 120)
+        c.virtctl("stop", "leaves")
+        c.wait_gone("vmi", "leaves", 120)
+        self.assertEqual(self.ended("in-vain"), "Failed")
+
+    def test_post_copy(self):
+        """Its end, and the one loss that is allowed: said before, said clearly after."""
+        c = self.cluster
+        path = "/proc/sys/vm/unprivileged_userfaultfd"
+        with open(path) as f:
+            before = f.read()
+        self.addCleanup(lambda: open(path, "w").write(before))
+        with open(path, "w") as f:
+            f.write("1")
+        # More is written than the link takes: it comes to post-copy after a second.
+        self.slow("postcopy", "8Mi", allowPostCopy=True, completionTimeoutPerGiB=1)
+        recorder = self.ticking("late", {"pace": "postcopy"})
+        source = self.node("late")
+        self.migrate("late", "whole")
+        wait("post-copy", lambda: self.state("late").get("mode") == "PostCopy", 90)
+        self.assertIn("the guest is lost", c.kubectl("get", "events", "--field-selector", "reason=PostCopy"))
+        phase, state = self.settled("late", "whole", source, recorder)
+        self.assertEqual(phase, "Succeeded", state)
+        self.slow("postcopy", "1Mi", allowPostCopy=True, completionTimeoutPerGiB=1)
+        source = self.node("late")
+        uid = c.get("vmi", "late")["metadata"]["uid"]
+        self.migrate("late", "lost")
+        wait("post-copy", lambda: self.state("late").get("mode") == "PostCopy", 90)
+        self.cut(source)
+        self.cut(self.other(source))
+        try:
+            for who in ("virt-launcher/source", "qemu-system/source"):
+                self.kill(who, "late", source)
+            self.assertEqual(self.ended("lost", 180), "Failed")
+            self.assertIn("is lost", c.kubectl("get", "vmim", "lost"))
+            # It is started anew, on one side.
+            wait("another instance", lambda: c.get("vmi", "late")["metadata"]["uid"] != uid and c.phase("late") == "Running", 180)
+            wait("nothing of the old one", lambda: not c.qemu_pids(uid), 60)
+        finally:
+            self.cut(source, False)
+            self.cut(self.other(source), False)
+
 
 if __name__ == "__main__":
     cluster.main()
