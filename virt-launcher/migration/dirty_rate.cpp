@@ -7,9 +7,22 @@ namespace nodevirt::virt_launcher::migration {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+// QEMU looks at 512 pages of each GiB unless told otherwise (128 to 4096): of a small guest too few to tell anything.
+std::int64_t pages_per_gib(std::int64_t memory_bytes) {
+  constexpr std::int64_t kFewest = 512, kMost = 4096, kPages = 16384;
+  std::int64_t gib = std::max<std::int64_t>(memory_bytes >> 30, 1);
+  return std::clamp(kPages / gib, kFewest, kMost);
+}
+
+}  // namespace
+
 Result<v1::DirtyRate> measure_dirty_rate(Monitor& monitor, unsigned period_ms) {
   auto seconds = std::clamp((period_ms + 999) / 1000, 1u, 60u);
-  auto begun = monitor.execute("calc-dirty-rate", {{"calc-time", seconds}, {"mode", "page-sampling"}});
+  NV_TRY(Json memory, monitor.execute("query-memory-size-summary"));
+  auto begun = monitor.execute("calc-dirty-rate", {{"calc-time", seconds}, {"mode", "page-sampling"},
+                                                   {"sample-pages", pages_per_gib(int_at(memory, {"base-memory"}))}});
   // Measured for somebody else already: that result is as good.
   if (!begun.ok() && begun.error().code != Code::Internal) return begun.error();
   auto until = std::chrono::steady_clock::now() + std::chrono::seconds(seconds) + 5s;

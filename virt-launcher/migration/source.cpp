@@ -5,6 +5,7 @@
 
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
+#include "virt-launcher/migration/disk_speed.hpp"
 #include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/release.hpp"
 #include "virt-launcher/migration/sample.hpp"
@@ -95,7 +96,12 @@ Result<void> Source::steer(const v1::SteerRequest& q) {
     if (!set.ok()) return set.error();
   }
   if (q.has_max_downtime_ms()) NV_TRY_VOID(libvirt::set_max_downtime(domain, q.max_downtime_ms()));
-  if (q.has_bandwidth_mib_per_second()) NV_TRY_VOID(libvirt::set_migration_bandwidth(domain, q.bandwidth_mib_per_second()));
+  if (q.has_bandwidth_mib_per_second()) {
+    NV_TRY_VOID(libvirt::set_migration_bandwidth(domain, q.bandwidth_mib_per_second()));
+    NV_TRY_VOID(share_among_disks(context_.monitor, q.bandwidth_mib_per_second(), 0));
+    std::lock_guard lock(mutex_);
+    bandwidth_ = q.bandwidth_mib_per_second();
+  }
   if (q.pause_guest()) {
     NV_TRY_VOID(update([](Record& now) { return now.paused_by_us = true; }));
     NV_TRY_VOID(domain.suspend());

@@ -45,6 +45,7 @@ class Source {
   Result<void> update(const std::function<bool(Record&)>& change);
   Result<Record> known();
   Record record() const;
+  void divide(std::uint64_t bandwidth, std::size_t disks);
   void abort(const libvirt::Domain& domain);
   std::string why_it_ended(const std::string& words) const;
   std::optional<libvirt::Parameters> final_statistics();
@@ -59,6 +60,8 @@ class Source {
   bool cancel_ = false;         // to be asked of libvirt until it takes it
   bool cancelled_ = false;      // somebody wants the guest to stay
   bool may_post_copy_ = false;
+  std::uint64_t bandwidth_ = 0;    // MiB/s
+  std::size_t shared_among_ = 0;   // disks that the limit is still to be divided among
   enum class PostCopy { no, wanted, pending, now } post_copy_ = PostCopy::no;  // see job()
   bool job_runs_ = false;       // virDomainMigrateToURI3 has not returned
   bool stop_ = false;

@@ -15,6 +15,12 @@ using namespace std::chrono_literals;
 NV_DECLARE_FAILPOINT(kBeforeRecord, "launcher-migrate-before-record");
 NV_DECLARE_FAILPOINT(kBeforeJob, "launcher-migrate-before-job");
 
+namespace {
+
+constexpr std::uint64_t kSmallLimit = 64;  // MiB/s
+
+}  // namespace
+
 Result<void> Source::begin(const v1::MigrateRequest& q) {
   const std::string& uid = q.migration_uid();
   if (uid.empty()) return Error(Code::InvalidArgument, "a migration needs a uid");
@@ -49,6 +55,8 @@ Result<void> Source::begin(const v1::MigrateRequest& q) {
     std::lock_guard lock(mutex_);
     phase_ = Phase::running;
     cancel_ = cancelled_ = false;
+    shared_among_ = p.copied_disks.size() > 1 && p.bandwidth_mib_per_second ? p.copied_disks.size() : 0;
+    bandwidth_ = p.bandwidth_mib_per_second;
     may_post_copy_ = q.allow_post_copy() && q.target().post_copy_possible();
     post_copy_ = PostCopy::no;
     final_.reset();
@@ -69,6 +77,10 @@ Result<libvirt::MigrationPlan> Source::plan(const v1::MigrateRequest& q, const l
   if (p.memory_socket.empty()) return Error(Code::InvalidArgument, "the target's answer is missing");
   p.bandwidth_mib_per_second = q.bandwidth_mib_per_second();
   p.parallel_connections = std::min(q.parallel_connections(), 64u);
+  // QEMU counts parallel streams in batches of half a MiB every tenth of a second: what is left over would exceed a small
+  // limit by more than a tenth, and one stream fills it. Compressed, it exceeds nothing, and needs these streams.
+  if (p.bandwidth_mib_per_second && p.bandwidth_mib_per_second < kSmallLimit && q.compression() != "zlib" && q.compression() != "zstd")
+    p.parallel_connections = 0;
   p.auto_converge = q.auto_converge();
   p.throttle_initial = q.throttle_initial_percent();
   p.throttle_increment = q.throttle_increment_percent();

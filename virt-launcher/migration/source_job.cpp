@@ -4,6 +4,7 @@
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
 #include "virt-launcher/migration/cause.hpp"
+#include "virt-launcher/migration/disk_speed.hpp"
 #include "virt-launcher/migration/sample.hpp"
 #include "virt-launcher/migration/source.hpp"
 
@@ -16,7 +17,7 @@ NV_DECLARE_FAILPOINT(kJobOver, "launcher-migrate-job-over");
 
 namespace {
 
-constexpr auto kCancelAgain = 10ms;  // libvirt takes no cancellation before its job has begun
+constexpr auto kAgain = 10ms;  // libvirt takes no cancellation before its job has begun, nor copies disks yet
 
 }  // namespace
 
@@ -44,6 +45,7 @@ void Source::job(libvirt::MigrationPlan p) {
     // post-copy begin, never both. The limit keeps the pass from ending in a switch-over of its own.
     if (auto limited = libvirt::set_max_downtime(*domain, 1); !limited.ok()) log::warning("{}", limited.error().message);
     p.post_copy = true;
+    p.parallel_connections = 0;  // QEMU has not both
     std::lock_guard lock(mutex_);
     if (cancelled_ || stop_) break;
     post_copy_ = PostCopy::pending;
@@ -69,15 +71,18 @@ void Source::follow(bool alone) {
   auto next = Clock::now() + interval;
   std::unique_lock lock(mutex_);
   for (;;) {
-    bool again = cancel_;
-    changed_.wait_until(lock, again ? std::min(next, Clock::now() + kCancelAgain) : next,
+    bool again = cancel_ || shared_among_;
+    changed_.wait_until(lock, again ? std::min(next, Clock::now() + kAgain) : next,
                         [&] { return stop_ || phase_ == Phase::over || post_copy_ == PostCopy::now || (cancel_ && !again); });
     if (stop_ || phase_ == Phase::over) return;
     bool cancel = cancel_, post_copy = post_copy_ == PostCopy::now, look = Clock::now() >= next;
     bool ask = phase_ == Phase::running || phase_ == Phase::post_copy;
     alone = alone || !job_runs_;
     std::string uid = record_.uid;
+    std::uint64_t bandwidth = bandwidth_;
+    std::size_t disks = shared_among_;
     lock.unlock();
+    if (disks) divide(bandwidth, disks);
     if (look) next = Clock::now() + interval;
     bool active = true;
     if (auto domain = ask || alone || cancel ? context_.domain(1s) : Result<libvirt::Domain>(Error(Code::Unavailable, "")); domain.ok()) {
@@ -105,6 +110,15 @@ void Source::follow(bool alone) {
     if (alone && !active) concluded("", true);
     lock.lock();
   }
+}
+
+// Divides the bandwidth among the disks as soon as all are being copied.
+void Source::divide(std::uint64_t bandwidth, std::size_t disks) {
+  auto shared = share_among_disks(context_.monitor, bandwidth, disks);
+  bool late = context_.events.standing().sample().memory_processed_bytes() > 0;
+  if (!late && !(shared.ok() && *shared)) return;
+  std::lock_guard lock(mutex_);
+  shared_among_ = 0;
 }
 
 // libvirt refuses while it has not come as far as the job; then follow() asks again.
