@@ -14,6 +14,7 @@ import json, os, statistics, time
 import cluster as C
 from benchmarks import guest as G, link as L, relay, table
 from benchmarks.ours import Ours
+from benchmarks.processes import cpu_seconds
 from benchmarks.ticks import Recorder
 from benchmarks.virsh_pair import Pair
 
@@ -142,9 +143,9 @@ def processor(stage, out, rounds=3):
     ours, theirs = [], {8192: [], 65536: [], 262144: []}
     for _ in range(rounds):
         handlers = stage.ours.handlers().values()
-        before = {p: relay.cpu_seconds(p) for p in handlers}
+        before = {p: cpu_seconds(p) for p in handlers}
         run, meter = stage.migrate_ours()
-        used = sum(relay.cpu_seconds(p) - before[p] for p in handlers)
+        used = sum(cpu_seconds(p) - before[p] for p in handlers)
         moved = meter.total()
         ours.append({"cpu_s_per_GiB": used / moved * (1 << 30), "MiB_per_s": meter.throughput() / (1 << 20)})
         for block, results in theirs.items():

@@ -2,14 +2,9 @@
 import os, shutil, socket, subprocess, tempfile, threading, time
 
 import cluster as C
+from benchmarks.processes import cpu_seconds
 
 CHUNK = 512 << 10     # as QEMU writes its parallel streams
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return sum(int(fields[i]) for i in (11, 12)) / os.sysconf("SC_CLK_TCK")
 
 
 def socat_cost(nodes, pki, total, block):
