@@ -111,7 +111,7 @@ class Cluster:
     def phase(self, name, ns="default"):
         return self.get("vmi", name, "-n", ns).get("status", {}).get("phase", "")
 
-    def wait_running(self, name, timeout=120):
+    def wait_running(self, name, timeout=240):
         return wait(f"vmi {name} runs", lambda: self.phase(name) == "Running" and self.get("vmi", name), timeout)
 
     def wait_gone(self, kind, name, timeout=120):
@@ -127,7 +127,7 @@ class Cluster:
         with open(paths[0], errors="replace") as f:
             return f.read()
 
-    def wait_console(self, name, text, timeout=90):
+    def wait_console(self, name, text, timeout=240):
         wait(f"console of {name} says {text!r}", lambda: text in self.console_log(name), timeout)
 
     def launcher_pod(self, name):
@@ -179,7 +179,7 @@ class Console:
             if data:
                 setattr(self, attribute, getattr(self, attribute) + data.decode(errors="replace"))
 
-    def expect(self, text, timeout=60):
+    def expect(self, text, timeout=180):
         """Waits for `text`; what came before it is dropped."""
         def found():
             self._read()
@@ -191,7 +191,7 @@ class Console:
         before, _, self.seen = self.seen.partition(text)
         return before
 
-    def expect_error(self, text, timeout=60):
+    def expect_error(self, text, timeout=180):
         def found():
             self._read()
             return text in self.errors

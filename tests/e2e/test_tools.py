@@ -3,6 +3,7 @@ import os, shutil, signal, socket, subprocess, textwrap
 
 import cluster, rfb
 from cluster import program, run, vm, wait
+from test_seed import banner
 from tools import Forward, Proxy, Tools
 
 
@@ -219,10 +220,10 @@ class Commands(Tools):
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key])
         with open(key + ".pub") as f:
             self.start_guest(user_data=f"#cloud-config\nssh_authorized_keys:\n  - {f.read().strip()}\n")
-        with Forward(self, "vmi/guest", "0:22") as port, socket.create_connection(("127.0.0.1", port), timeout=20) as s:
-            self.assertTrue(s.recv(64).startswith(b"SSH-2.0"))
-        with Forward(self, "vm/guest/default", "0:22") as port, socket.create_connection(("127.0.0.1", port), timeout=20) as s:
-            self.assertTrue(s.recv(64).startswith(b"SSH-2.0"))
+        with Forward(self, "vmi/guest", "0:22") as port:
+            wait("ssh's banner", lambda: banner("127.0.0.1", port).startswith("SSH-2.0"))
+        with Forward(self, "vm/guest/default", "0:22") as port:
+            wait("ssh's banner", lambda: banner("127.0.0.1", port).startswith("SSH-2.0"))
         with Forward(self, "vmi/guest", "0:9") as port, socket.create_connection(("127.0.0.1", port), timeout=20) as s:
             self.assertEqual(s.recv(64), b"")  # nobody listens there
         trust = ["-t", "-oStrictHostKeyChecking=no", "--known-hosts", os.path.join(self.folder, "known"), "-i", key]
