@@ -1,6 +1,5 @@
 #include "virt-launcher/guest.hpp"
 
-#include <fstream>
 #include <unistd.h>
 
 #include "api/vmi.hpp"
@@ -9,7 +8,7 @@
 #include "pkg/domain/domain.hpp"
 #include "pkg/libvirt/domain_state.hpp"
 #include "virt-launcher/dhcp/wanted.hpp"
-#include "virt-launcher/guest_state.hpp"
+#include "virt-launcher/marks.hpp"
 #include "virt-launcher/storage/volumes.hpp"
 
 namespace nodevirt::virt_launcher {
@@ -20,31 +19,6 @@ namespace fs = std::filesystem;
 NV_DECLARE_FAILPOINT(kAfterPrepare, "launcher-after-volumes-prepared");
 NV_DECLARE_FAILPOINT(kAfterDefine, "launcher-after-domain-defined");
 NV_DECLARE_FAILPOINT(kAfterStart, "launcher-after-domain-started");
-
-namespace {
-
-// What only has to survive this process: no fsync, the pod does not outlive the machine.
-void write_mark(const fs::path& path, const std::string& content) {
-  fs::path half = path.string() + ".new";
-  std::ofstream(half, std::ios::binary) << content;
-  std::error_code ec;
-  fs::rename(half, path, ec);
-  if (ec) log::error("write {}: {}", path.string(), ec.message());
-}
-
-bool file_exists(const fs::path& path) {
-  std::error_code ec;
-  return fs::exists(path, ec);
-}
-
-constexpr auto kGoodbye = 5s;
-constexpr auto kFarewell = 15s;  // after a migration the node still asks what became of it, until it deletes the domain
-constexpr const char* kKilled = "killed";  // in the shutdown mark: its end was asked for by force
-
-// How the end of a domain shows in the container's exit code.
-int exit_code_of(const std::string& reason) { return reason == "Shutdown" || reason == "Destroyed" || reason == "Migrated" ? 0 : 1; }
-
-}  // namespace
 
 Guest::Guest(Deps deps)
     : deps_(std::move(deps)), domain_name_(deps_.options.namespace_ + "_" + deps_.options.name),
@@ -89,9 +63,9 @@ Result<v1::DomainState> Guest::sync(const v1::SyncRequest& request) {
   if (migration_.target.waits())
     return Error(Code::FailedPrecondition, "MigrationTarget", "this pod waits for a guest that migrates");
   std::lock_guard action(action_mutex_);
-  if (file_exists(deps_.paths.shutdown_mark()))
+  if (mark_exists(deps_.paths.shutdown_mark()))
     return Error(Code::FailedPrecondition, "ShutdownRequested", "the guest was told to shut down");
-  if (file_exists(deps_.paths.started_mark())) {
+  if (mark_exists(deps_.paths.started_mark())) {
     auto d = domain();
     if (!d.ok() && d.error().code != Code::NotFound) return d.error();
     if (d.ok()) {
@@ -190,24 +164,25 @@ void Guest::tell_monitor() {
 }
 
 void Guest::adopt(Session::Connection connection) {
-  deps_.queue.post([this, connection] { learn_versions(*connection); });
+  // Not now: libvirtd would read what every QEMU can, and whoever starts a guest waits for that.
+  deps_.queue.post([this, connection] { learn_versions(*connection); }, 10s);
   if (migration_.target.waits()) return adopt_dhcp();
   auto d = connection->lookup(domain_name_);
   if (!d.ok()) {
-    if (d.error().code == Code::NotFound && file_exists(deps_.paths.started_mark())) ended("Unknown");
+    if (d.error().code == Code::NotFound && mark_exists(deps_.paths.started_mark())) ended("Unknown");
     return;
   }
   auto s = d->state();
   if (!s.ok()) return log::warning("{}", s.error().message);
   if (!s->active()) {
-    if (file_exists(deps_.paths.started_mark()) || s->reason != 0) {
+    if (mark_exists(deps_.paths.started_mark()) || s->reason != 0) {
       std::string reason(libvirt::reason_word(s->state, s->reason));
       ended(reason);
     }
     return;
   }
   log::info("took over the running guest");
-  if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
+  if (!mark_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
   tell_monitor();
   {
     std::lock_guard lock(mutex_);
@@ -215,7 +190,7 @@ void Guest::adopt(Session::Connection connection) {
   }
   adopt_dhcp();
   publish("", "", "");
-  if (file_exists(deps_.paths.shutdown_mark())) press_again();
+  if (mark_exists(deps_.paths.shutdown_mark())) press_again();
   deps_.queue.post([this] { bound_console_log(); }, 60s);
 }
 
@@ -274,216 +249,10 @@ void Guest::taken_over() {
     std::lock_guard lock(mutex_);
     adopted_ = true;
   }
-  bool first = !file_exists(deps_.paths.started_mark());
+  bool first = !mark_exists(deps_.paths.started_mark());
   write_mark(deps_.paths.started_mark(), "");
   tell_monitor();
   if (first) deps_.queue.post([this] { bound_console_log(); }, 60s);
-}
-
-// Events are lost while a new libvirtd takes the domain over, so its state is asked for where it may have ended.
-bool Guest::look_whether_ended() {
-  auto d = domain(0ms);
-  if (!d.ok()) {
-    if (d.error().code != Code::NotFound) return false;
-    ended("Unknown");
-    return true;
-  }
-  auto s = d->state();
-  if (!s.ok() || s->active()) return false;
-  ended(std::string(libvirt::reason_word(s->state, s->reason)));
-  return true;
-}
-
-// libvirt's own words come in order, that a kernel panicked before that the domain stopped; it is asked only when
-// they do not come.
-void Guest::qemu_is_gone() {
-  deps_.queue.post([this] {
-    {
-      std::lock_guard lock(mutex_);
-      if (exit_code_) return;
-    }
-    if (!look_whether_ended()) qemu_is_gone();
-  }, 500ms);
-}
-
-void Guest::on_event(libvirt::DomainEvent e) {
-  if (e.domain != domain_name_) return;
-  using Kind = libvirt::DomainEvent::Kind;
-  switch (e.kind) {
-    case Kind::Lifecycle:
-      log::info("the guest: {} {}", e.lifecycle, e.detail);
-      if (e.lifecycle == "Stopped" && migration_.target.waits()) {
-        publish(e.lifecycle, e.detail, "");  // it never ran here
-      } else if (e.lifecycle == "Stopped") {
-        // A start that failed ends here too; then there is no mark, and Sync has told the reason.
-        if (file_exists(deps_.paths.started_mark()) || e.detail != "Failed") ended(e.detail);
-      } else {
-        if (e.lifecycle == "Crashed" && e.detail == "Panicked") {
-          std::lock_guard lock(mutex_);
-          panicked_ = true;
-        }
-        publish(e.lifecycle, e.detail, "");
-      }
-      return;
-    case Kind::AgentConnected:
-      if (auto d = domain(0ms); d.ok())
-        if (auto list = d->interface_addresses(true); list.ok()) {
-          auto converted = agent_interfaces(*list);
-          std::lock_guard lock(mutex_);
-          agent_interfaces_ = std::move(converted);
-        }
-      return publish("", "AgentConnected", "");
-    case Kind::AgentDisconnected: return publish("", "AgentDisconnected", "");
-    case Kind::Reboot: return publish("", "Reboot", "");
-    case Kind::IoError: return publish("", "IOError", fmt::format("disk {}: {}", e.device, e.detail.empty() ? "I/O error" : e.detail));
-    case Kind::WatchdogFired: return publish("", "Watchdog", fmt::format("the guest's watchdog fired: {}", e.detail));
-    case Kind::MigrationIteration:
-    case Kind::JobCompleted: return;
-    case Kind::ControlError: return publish("", "ControlError", "libvirt lost QEMU's monitor");
-  }
-}
-
-void Guest::publish(std::string lifecycle, std::string detail, std::string message) {
-  v1::DomainEvent event;
-  *event.mutable_state() = state(false);
-  event.set_lifecycle(std::move(lifecycle));
-  event.set_detail(std::move(detail));
-  event.set_message(std::move(message));
-  deps_.hub.publish(std::move(event));
-}
-
-void Guest::ended(std::string reason) {
-  // libvirt forgets why when its daemon is replaced meanwhile.
-  bool killed = read_file(deps_.paths.shutdown_mark(), 64).value_or("") == kKilled;
-  {
-    std::lock_guard lock(mutex_);
-    if (exit_code_) return;
-    bool left = reason == "Migrated" || migration_.source.released();
-    if (left) reason = "Migrated";
-    else if (killed && exit_code_of(reason) != 0) reason = "Destroyed";
-    else if (exit_code_of(reason) != 0) reason = panicked_ ? "Panicked" : "Crashed";  // libvirt: also Failed, Daemon, Unknown
-    exit_code_ = exit_code_of(reason);
-    end_reason_ = reason;
-    goodbye_by_ = std::chrono::steady_clock::now() + (left ? kFarewell : kGoodbye);
-  }
-  if (!file_exists(deps_.paths.started_mark())) write_mark(deps_.paths.started_mark(), "");
-  std::string message;
-  if (exit_code_of(reason) != 0) {
-    message = reason == "Panicked" ? "its kernel panicked, as the panic device tells" : last_log_lines(deps_.paths.qemu_log(domain_name_));
-    log::error("the guest has ended: {}{}{}", reason, message.empty() ? "" : ": ", message);
-  }
-  publish("Stopped", reason, message);
-  finish_when_told();
-}
-
-// Whoever watches is to hear how the guest ended before the pod goes; nobody is waited for longer than kGoodbye.
-void Guest::finish_when_told() {
-  int code;
-  bool late, left;
-  {
-    std::lock_guard lock(mutex_);
-    left = end_reason_ == "Migrated";
-    code = exit_code_.value_or(0);
-    late = std::chrono::steady_clock::now() >= goodbye_by_;
-  }
-  if (!left && deps_.hub.drained()) deps_.queue.post([this, code] { deps_.monitor.stopped(code); }, 200ms);
-  else if (late) deps_.monitor.stopped(code);
-  else deps_.queue.post([this] { finish_when_told(); }, 50ms);
-}
-
-Result<void> Guest::on_domain(std::function<Result<void>(libvirt::Domain&)> action) {
-  NV_TRY(libvirt::Domain d, domain());
-  return action(d);
-}
-
-Result<void> Guest::pause() {
-  return on_domain([](libvirt::Domain& d) -> Result<void> {
-    NV_TRY(libvirt::StateAndReason s, d.state());
-    if (libvirt::state_word(s.state) == "Paused") return {};
-    return d.suspend();
-  });
-}
-
-Result<void> Guest::unpause() {
-  return on_domain([](libvirt::Domain& d) -> Result<void> {
-    NV_TRY(libvirt::StateAndReason s, d.state());
-    if (libvirt::state_word(s.state) == "Running") return {};
-    return d.resume();
-  });
-}
-
-Result<void> Guest::reset() {
-  return on_domain([](libvirt::Domain& d) { return d.reset(); });
-}
-
-Result<void> Guest::soft_reboot() {
-  return on_domain([](libvirt::Domain& d) { return d.reboot(); });
-}
-
-Result<void> Guest::shut_down() {
-  std::lock_guard action(action_mutex_);
-  write_mark(deps_.paths.shutdown_mark(), "");
-  NV_TRY(libvirt::Domain d, domain());
-  NV_TRY(libvirt::StateAndReason s, d.state());
-  if (!s.active()) return {};
-  if (libvirt::state_word(s.state) == "Paused") NV_TRY_VOID(d.resume());  // a paused guest sees no button
-  NV_TRY_VOID(d.shutdown());
-  deps_.queue.post([this] {
-    publish("", "ShutdownRequested", "");
-    press_again();
-  });
-  return {};
-}
-
-// A guest that is still booting does not notice the first press.
-void Guest::press_again() {
-  deps_.queue.post([this] {
-    {
-      std::lock_guard lock(mutex_);
-      if (exit_code_) return;
-    }
-    if (auto d = domain(0ms); d.ok()) [[maybe_unused]] auto pressed = d->shutdown();
-    press_again();
-  }, 5s);
-}
-
-Result<void> Guest::kill() {
-  std::lock_guard action(action_mutex_);
-  write_mark(deps_.paths.shutdown_mark(), kKilled);
-  auto d = domain();
-  if (!d.ok()) {
-    if (d.error().code == Code::NotFound) return {};
-    return d.error();
-  }
-  NV_TRY(libvirt::StateAndReason s, d->state());
-  if (!s.active()) return {};
-  auto destroyed = d->destroy();
-  if (!destroyed.ok())
-    if (auto again = d->state(); again.ok() && !again->active()) return {};
-  return destroyed;
-}
-
-Result<void> Guest::remove() {
-  std::lock_guard action(action_mutex_);
-  write_mark(deps_.paths.shutdown_mark(), "");
-  auto d = domain();
-  if (!d.ok() && d.error().code != Code::NotFound) return d.error();
-  if (d.ok()) {
-    NV_TRY(libvirt::StateAndReason s, d->state());
-    if (s.active()) return Error(Code::FailedPrecondition, "the guest still runs: shut it down or kill it first");
-    NV_TRY_VOID(d->undefine());
-  }
-  std::error_code ec;
-  for (const char* folder : {"disks", "empty", "cloud-init"}) fs::remove_all(deps_.paths.ephemeral / folder, ec);
-  deps_.queue.post([this] {
-    int code;
-    {
-      std::lock_guard lock(mutex_);
-      code = exit_code_.value_or(0);
-    }
-    deps_.monitor.stopped(code);
-  });
-  return {};
 }
 
 }  // namespace nodevirt::virt_launcher

@@ -88,7 +88,7 @@ std::pair<std::string, std::string> Guest::versions() {
   return versions_;
 }
 
-// QEMU's version takes libvirtd some 50 ms the first time: it reads what this QEMU can do, which a start needs as well.
+// QEMU's version takes libvirtd some 50 ms the first time: it reads what the QEMUs of every architecture can do.
 void Guest::learn_versions(const libvirt::Connection& connection) {
   auto text = [](Result<std::string> r) { return std::move(r).value_or(""); };
   std::pair<std::string, std::string> known{text(connection.libvirt_version()), text(connection.hypervisor_version())};
