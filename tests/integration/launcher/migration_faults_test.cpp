@@ -52,7 +52,7 @@ void kill_child(Pod& pod, const char* name) {
 
 }  // namespace
 
-TEST_CASE("kill -9 of the source's launcher at each of its steps", "[migration]") {
+TEST_CASE("kill -9 of the source's launcher at each of its steps", "[migration][long]") {
   for (const char* failpoint : {"launcher-migrate-before-record", "launcher-migrate-before-job", "launcher-migrate-at-sample",
                                 "launcher-migrate-at-switchover", "launcher-migrate-job-over", "launcher-release-before-freeze",
                                 "launcher-release-frozen", "launcher-release-recorded", "launcher-release-killed"}) {
@@ -80,7 +80,7 @@ TEST_CASE("kill -9 of the source's launcher at each of its steps", "[migration]"
   }
 }
 
-TEST_CASE("kill -9 of the target's launcher at each of its steps", "[migration]") {
+TEST_CASE("kill -9 of the target's launcher at each of its steps", "[migration][long]") {
   for (const char* failpoint : {"launcher-target-before-prepare", "launcher-target-prepared", "launcher-target-at-loaded",
                                 "launcher-target-resume-recorded", "launcher-target-resumed"}) {
     DYNAMIC_SECTION(failpoint) {
@@ -97,7 +97,7 @@ TEST_CASE("kill -9 of the target's launcher at each of its steps", "[migration]"
   }
 }
 
-TEST_CASE("kill -9 of the target's launcher while it gives up", "[migration]") {
+TEST_CASE("kill -9 of the target's launcher while it gives up", "[migration][long]") {
   for (const char* failpoint : {"launcher-target-abandon-recorded", "launcher-target-destroyed"}) {
     DYNAMIC_SECTION(failpoint) {
       TempDir once("nvonce");
@@ -117,7 +117,7 @@ TEST_CASE("kill -9 of the target's launcher while it gives up", "[migration]") {
   }
 }
 
-TEST_CASE("a daemon or a QEMU that dies in the middle of a migration", "[migration]") {
+TEST_CASE("a daemon or a QEMU that dies in the middle of a migration", "[migration][long]") {
   struct Case { const char* name; bool on_source; const char* victim; bool when_loaded; };
   for (auto& c : {Case{"source's libvirtd, in pre-copy", true, "libvirtd", false}, Case{"source's libvirtd, loaded", true, "libvirtd", true},
                   Case{"target's libvirtd, in pre-copy", false, "libvirtd", false}, Case{"target's libvirtd, loaded", false, "libvirtd", true},
@@ -174,7 +174,7 @@ TEST_CASE("the last answer is lost: the source is frozen, found paused, and rele
   }
 }
 
-TEST_CASE("the link between the daemons is cut in the handover", "[migration]") {
+TEST_CASE("the link between the daemons is cut in the handover", "[migration][long]") {
   for (Event::Kind when : {Event::SWITCHOVER, Event::LOADED})
     for (bool hold : {false, true}) {
       DYNAMIC_SECTION((hold ? "held at " : "cut at ") << Event::Kind_Name(when)) {

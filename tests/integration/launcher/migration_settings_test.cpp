@@ -88,7 +88,7 @@ TEST_CASE("a migration's settings reach QEMU, and are taken back when it fails",
   }
 }
 
-TEST_CASE("no more is sent than the bandwidth's limit allows", "[migration]") {
+TEST_CASE("no more is sent than the bandwidth's limit allows", "[migration][long]") {
   struct Case {
     const char* name;
     std::uint64_t limit;

@@ -65,7 +65,7 @@ std::function<void(std::string&)> without(std::string kind, std::string name) {
 
 }  // namespace
 
-TEST_CASE("the target has not enough memory for the guest", "[migration]") {
+TEST_CASE("the target has not enough memory for the guest", "[migration][long]") {
   MigratingPair::Options o;
   o.memory = "2Gi";                       // of which the guest touches little
   o.target.address_space = 2200ull << 20;  // what QEMU itself takes fits, the guest's memory does not

@@ -106,7 +106,7 @@ TEST_CASE("a migration that is cancelled leaves the guest unharmed; another may 
   CHECK(pair.migrate(other).ok());
 }
 
-TEST_CASE("a migration is steered: throttle within its ceiling, then bandwidth and downtime", "[migration]") {
+TEST_CASE("a migration is steered: throttle within its ceiling, then bandwidth and downtime", "[migration][long]") {
   MigratingPair pair({12u << 20});
   pair.start();
   auto q = pair.migrate_request();
@@ -143,7 +143,7 @@ TEST_CASE("a migration is steered: throttle within its ceiling, then bandwidth a
   CHECK(pair.source.wait(pair.client(pair.source).steer(s)).error().reason == "NotMigrating");
 }
 
-TEST_CASE("a guest is paused so that its memory comes to rest, and runs on at the target", "[migration]") {
+TEST_CASE("a guest is paused so that its memory comes to rest, and runs on at the target", "[migration][long]") {
   MigratingPair pair({16u << 20});
   pair.start();
   auto q = pair.migrate_request();
@@ -244,7 +244,7 @@ TEST_CASE("post-copy is refused where the target may not use userfaultfd", "[mig
   pair.check_stayed();
 }
 
-TEST_CASE("the fence is the target's once the guest is there", "[migration]") {
+TEST_CASE("the fence is the target's once the guest is there", "[migration][long]") {
   MigratingPair pair;
   pair.start();
   timespec now{};
