@@ -166,7 +166,7 @@ Result<Release> release(pid_t pid, const std::filesystem::path& monitor, const s
   return out;
 }
 
-Result<void> finish_release(pid_t pid) {
+Result<void> end_qemu(pid_t pid) {
   auto qemu = Process::open(pid, kQemu);
   if (!qemu.ok()) {
     if (qemu.error().code == Code::NotFound) return {};

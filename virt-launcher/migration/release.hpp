@@ -43,7 +43,7 @@ struct Release {
 /// An error of `record` lets QEMU go on. Released again: the same answer.
 Result<Release> release(pid_t pid, const std::filesystem::path& monitor, const std::function<Result<void>()>& record);
 
-/// Kills what was released, after a crash between the record and the kill. Waits until it is gone.
-Result<void> finish_release(pid_t pid);
+/// Kills a QEMU that is to be no more (released, or given up) and waits until it is gone; fine when it is gone already.
+Result<void> end_qemu(pid_t pid);
 
 }  // namespace nodevirt::virt_launcher::migration

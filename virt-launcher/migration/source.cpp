@@ -161,7 +161,7 @@ Result<v1::ReleaseResponse> Source::release(const std::string& uid) {
   answer.set_guest_was_paused(r.guest_was_paused);
   auto held = context_.monitor.hold();
   if (r.step == Step::released) {
-    NV_TRY_VOID(finish_release(context_.qemu_pid()));
+    NV_TRY_VOID(end_qemu(context_.qemu_pid()));
     answer.set_released(true);
     return answer;
   }
@@ -231,7 +231,7 @@ void Source::reconnected() {
     record_ = *r;
   }
   if (r->step == Step::released) {
-    if (auto done = finish_release(context_.qemu_pid()); !done.ok()) log::error("{}", done.error().message);
+    if (auto done = end_qemu(context_.qemu_pid()); !done.ok()) log::error("{}", done.error().message);
     return context_.events.begin(r->uid, v1::MigrationEvent::RELEASED);
   }
   // Frozen by a release that did not come to its record: nobody was told of it.

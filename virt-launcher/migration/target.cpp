@@ -12,6 +12,7 @@
 #include "pkg/libvirt/migration.hpp"
 #include "virt-launcher/migration/base_identity.hpp"
 #include "virt-launcher/migration/migration.hpp"
+#include "virt-launcher/migration/release.hpp"
 
 namespace nodevirt::virt_launcher::migration {
 
@@ -237,20 +238,20 @@ void Target::set_time(int tries) {
 
 Result<void> Target::destroy() {
   auto domain = context_.domain(20s);
-  if (!domain.ok()) {
-    if (domain.error().code == Code::NotFound) return {};
-    return domain.error();
+  if (!domain.ok() && domain.error().code != Code::NotFound) return domain.error();
+  if (domain.ok()) {
+    NV_TRY(libvirt::StateAndReason s, domain->state());
+    if (s.active())
+      if (auto gone = domain->destroy(); !gone.ok()) {
+        auto again = context_.domain(5s);
+        bool still = again.ok() || again.error().code != Code::NotFound;
+        if (auto now = domain->state(); still && (!now.ok() || now->active())) return gone;
+      }
+    if (auto undefined = domain->undefine(); !undefined.ok() && undefined.error().code != Code::NotFound)
+      log::warning("{}", undefined.error().message);
   }
-  NV_TRY(libvirt::StateAndReason s, domain->state());
-  if (s.active())
-    if (auto gone = domain->destroy(); !gone.ok()) {
-      auto again = context_.domain(5s);
-      if (!again.ok() && again.error().code == Code::NotFound) return {};
-      if (auto now = domain->state(); !now.ok() || now->active()) return gone;
-    }
-  if (auto undefined = domain->undefine(); !undefined.ok() && undefined.error().code != Code::NotFound)
-    log::warning("{}", undefined.error().message);
-  return {};
+  // libvirt forgets a domain before its process has ended.
+  return end_qemu(context_.qemu_pid());
 }
 
 Result<void> Target::abandon(const std::string& uid) {

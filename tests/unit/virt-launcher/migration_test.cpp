@@ -214,9 +214,9 @@ TEST_CASE("the source is released only when its guest stands, stood and is whole
 TEST_CASE("what was recorded as released is ended, frozen or not") {
   Qemu qemu;
   ::kill(qemu.pid, SIGSTOP);
-  CHECK(finish_release(qemu.pid).ok());
+  CHECK(end_qemu(qemu.pid).ok());
   CHECK_FALSE(qemu.alive());
-  CHECK(finish_release(qemu.pid).ok());
+  CHECK(end_qemu(qemu.pid).ok());
 }
 
 TEST_CASE("why a migration failed is told in words, before libvirt's") {
