@@ -5,7 +5,7 @@
 
 #include "pkg/base/file.hpp"
 #include "virt-launcher/storage/cloud_init.hpp"
-#include "virt-launcher/storage/empty_image.hpp"
+#include "virt-launcher/storage/qemu_img.hpp"
 #include "virt-launcher/storage/image.hpp"
 
 namespace nodevirt::virt_launcher::storage {

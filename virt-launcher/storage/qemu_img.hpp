@@ -1,5 +1,4 @@
-// New images: overlays, empty qcow2 disks, sparse raw files. Made here: starting a program for it takes longer than all else
-// that comes before a domain's definition.
+// Images made with qemu-img.
 #pragma once
 #include <cstdint>
 #include <filesystem>
