@@ -11,9 +11,14 @@ std::string alias_of(const Element& device) {
   return alias ? alias->get("name") : std::string();
 }
 
-void point_at(Element& source, bool block, const std::string& path) {
+void point_at(Element& source, const DiskSource& want) {
   Element fresh("source");
-  fresh.attr(block ? "dev" : "file", path);
+  fresh.attr(want.block ? "dev" : "file", want.path);
+  if (want.slice) {
+    fresh.child("slices").child("slice").attr("type", "storage").attr("offset", "0").attr("size", std::to_string(want.slice));
+  } else if (const Element* slices = source.find("slices"); slices && want.backing_path.empty()) {
+    fresh.child("slices") = *slices;  // the guest's disk keeps its size until it starts anew
+  }
   // What libvirt knows beside the path (an index, a reservation) belongs to the source's QEMU.
   source = std::move(fresh);
 }
@@ -21,7 +26,7 @@ void point_at(Element& source, bool block, const std::string& path) {
 void move_disk(Element& disk, const DiskSource& want) {
   disk.set("type", want.block ? "block" : "file");
   if (Element* driver = disk.find("driver")) driver->set("type", want.format);
-  if (Element* source = disk.find("source")) point_at(*source, want.block, want.path);
+  if (Element* source = disk.find("source")) point_at(*source, want);
   Element chain("backingStore");
   if (!want.backing_path.empty()) {
     chain.attr("type", "file");

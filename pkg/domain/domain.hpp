@@ -19,6 +19,8 @@ struct DiskSource {
   bool direct_io = false;       ///< O_DIRECT works there: cache=none is the default
   /// The image below an overlay. An image's own header is never asked what lies below it.
   std::string backing_path, backing_format;
+  /// Only so much of the image is the disk, bytes: a copy in a larger place. 0: all of it.
+  std::uint64_t slice = 0;
 };
 
 /// The host's side of an interface.

@@ -5,6 +5,7 @@
 #include "pkg/base/log.hpp"
 #include "pkg/domain/destination.hpp"
 #include "virt-launcher/migration/base_identity.hpp"
+#include "virt-launcher/migration/copied_disks.hpp"
 #include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/source.hpp"
 
@@ -105,6 +106,7 @@ Result<libvirt::MigrationPlan> Source::plan(const v1::MigrateRequest& q, const l
   const auto& interfaces = q.target_interfaces().empty() ? t.interfaces() : q.target_interfaces();
   for (auto& i : interfaces) d.taps[i.name()] = i.tap();
   NV_TRY(std::string live, libvirt::migratable_xml(domain));
+  NV_TRY_VOID(fit_copies(domain, live, t, d));
   NV_TRY(p.xml, domain::destination_xml(live, d));
   if (p.copied_disks.empty()) return p;
   NV_TRY(auto backing, domain::disk_backing(live));

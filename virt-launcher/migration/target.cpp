@@ -13,6 +13,8 @@
 #include "virt-launcher/migration/base_identity.hpp"
 #include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/release.hpp"
+#include "virt-launcher/storage/image.hpp"
+#include "virt-launcher/storage/volumes.hpp"
 
 namespace nodevirt::virt_launcher::migration {
 
@@ -32,9 +34,10 @@ namespace {
 // QEMU runs as the same user with the same rights: what this process may do, it may.
 bool userfaultfd_works() { return static_cast<bool>(Fd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)))); }
 
-bool is_copied(api::VolumeKind kind) {
+// What only the source's pod has; of claims, those that move to another one.
+bool is_copied(const api::Volume& volume, const Json& instance) {
   using K = api::VolumeKind;
-  return kind == K::containerDisk || kind == K::ephemeral || kind == K::emptyDisk;
+  return volume.kind == K::containerDisk || volume.kind == K::ephemeral || volume.kind == K::emptyDisk || storage::moves_to(instance, volume);
 }
 
 constexpr std::string_view kAnswerFile = "target-answer";
@@ -113,8 +116,10 @@ Result<v1::PrepareTargetResponse> Target::prepare(const v1::PrepareTargetRequest
     out->set_backing_path(d.backing_path);
     out->set_backing_format(d.backing_format);
     out->set_base_identity(base_identity(d.backing_path));
+    if (auto image = storage::inspect_image(d.path); image.ok()) out->set_virtual_size(image->virtual_size);
     const api::Volume* volume = instance.volume(d.volume);
-    if (volume && is_copied(volume->kind)) answer.add_copied_disks(targets[d.volume]);
+    out->set_copied(volume && is_copied(*volume, raw));
+    if (out->copied()) answer.add_copied_disks(targets[d.volume]);
   }
   std::error_code ec;
   fs::path link = context_.paths.migration / kTargetLibvirtSocket;

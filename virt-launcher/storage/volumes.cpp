@@ -43,14 +43,18 @@ Result<DiskSource> existing(const std::string& name, const fs::path& path, bool 
 
 // The claim's size as virt-controller or virt-handler noted it in the instance's status.
 std::uint64_t claim_size(const Json& raw, const std::string& volume) {
-  const Json* list = find(raw, {"status", "volumeStatus"});
-  if (!list || !list->is_array()) return 0;
-  for (auto& v : *list)
-    if (string_at(v, {"name"}) == volume) {
-      auto q = api::Quantity::parse(string_at(v, {"persistentVolumeClaimInfo", "capacity", "storage"}, "0"));
+  auto size_in = [&](const Json* list, std::string_view name, std::string_view info) -> std::uint64_t {
+    if (!list || !list->is_array()) return 0;
+    for (auto& v : *list) {
+      if (string_at(v, {name}) != volume) continue;
+      auto q = api::Quantity::parse(string_at(v, {info, "capacity", "storage"}, "0"));
       return q.ok() && q->value() > 0 ? static_cast<std::uint64_t>(q->value()) : 0;
     }
-  return 0;
+    return 0;
+  };
+  // A claim that the disk moves to is not the one that the volume had.
+  if (auto size = size_in(find(raw, {"status", "migratedVolumes"}), "volumeName", "destinationPVCInfo")) return size;
+  return size_in(find(raw, {"status", "volumeStatus"}), "name", "persistentVolumeClaimInfo");
 }
 
 Result<fs::path> claim_image(const std::string& name, const Json& raw, const Paths& paths) {
@@ -142,6 +146,14 @@ Result<fs::path> find_container_disk(const fs::path& root, const std::string& pa
   if (files == 1) return found;
   return Error(Code::InvalidArgument, files == 0 ? "the image's folder /disk holds no file"
                                                  : "the image's folder /disk holds several files: name one in containerDisk.path");
+}
+
+bool moves_to(const Json& instance, const api::Volume& volume) {
+  const Json* list = find(instance, {"status", "migratedVolumes"});
+  if (!list || !list->is_array() || volume.kind != VolumeKind::persistentVolumeClaim) return false;
+  for (const Json& m : *list)
+    if (string_at(m, {"volumeName"}) == volume.name) return string_at(m, {"destinationPVCInfo", "claimName"}) == volume.claim.claim_name;
+  return false;
 }
 
 Result<std::vector<DiskSource>> prepare_volumes(const api::Instance& vmi, const Json& raw, const Paths& paths) {

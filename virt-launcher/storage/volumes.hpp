@@ -15,4 +15,7 @@ Result<std::vector<domain::DiskSource>> prepare_volumes(const api::Instance& ins
 /// The one disk of a container image below `folder` ("VOLUME/disk"), or the file at `path` within the image.
 Result<std::filesystem::path> find_container_disk(const std::filesystem::path& image_root, const std::string& path);
 
+/// The volume's claim is the one that a migration moves its disk to (status.migratedVolumes of the instance).
+bool moves_to(const Json& instance, const api::Volume& volume);
+
 }  // namespace nodevirt::virt_launcher::storage

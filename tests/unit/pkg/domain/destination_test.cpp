@@ -37,6 +37,7 @@ TEST_CASE("a running domain's definition becomes the target's in the golden file
         domain::DiskSource s{string_at(disk, {"volume"}), string_at(disk, {"path"}), string_at(disk, {"format"}), bool_at(disk, {"block"})};
         s.backing_path = string_at(disk, {"backing"});
         s.backing_format = string_at(disk, {"backingFormat"});
+        s.slice = static_cast<std::uint64_t>(int_at(disk, {"slice"}));
         d.disks.push_back(std::move(s));
       }
       Json taps = j.value("taps", Json::object());
