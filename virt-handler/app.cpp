@@ -17,6 +17,7 @@
 #include "virt-handler/migration/migrations.hpp"
 #include "virt-handler/node/accelerator.hpp"
 #include "virt-handler/node/capability_cache.hpp"
+#include "virt-handler/node/cpu_labels.hpp"
 #include "virt-handler/node/fence.hpp"
 #include "virt-handler/node/publisher.hpp"
 #include "virt-handler/options.hpp"
@@ -78,7 +79,7 @@ class Handler {
         publisher_({client_, clock_, node_, options_.node_name, [this] { return facts(); }}),
         fence_({client_, clock_, options_.node_name, [this] { return fenced(); }, boottime_ms}),
         agent_({io.get_executor(), clock_, client_, view_, [this] { return accelerator_name(); }, [this](bool drained) { set_drained(drained); }}),
-        streams_({launchers_, viewers_, [this] { return ready(); }, [this] { return collect_metrics(options_.node_name, launchers_, viewers_, ready()); },
+        streams_({launchers_, viewers_, [this] { return ready(); }, [this] { return collect_metrics(options_.node_name, launchers_, viewers_, ready(), instances_.list()); },
                   options_.tls_cert.empty() ? "" : "virt-api"}) {}
 
   Result<void> start();
@@ -107,6 +108,7 @@ class Handler {
   client::Client client_;
   StopSource stop_;
   bool drained_ = false, capabilities_ready_ = false;
+  std::set<std::string> cpu_labels_;
   std::string address_, migration_address_;
   runtime::Informer<InstanceObject> instances_;
   runtime::Informer<InstanceObject> coming_;   ///< by migration, to this node
@@ -147,6 +149,7 @@ NodeFacts Handler::facts() const {
   out.address = address_;
   out.migration_address = migration_address_;
   out.cpu_vendor = cpu_vendor();
+  out.cpu_labels = cpu_labels_;
   return out;
 }
 
@@ -204,6 +207,7 @@ Awaitable<void> Handler::know_the_node() {
   CapabilityCacheOptions cache{.dir = options_.capability_cache_dir, .state_dir = options_.state_dir, .launcher_uid = options_.launcher_uid};
   auto filled = co_await fill_capability_cache(cache);
   if (!filled.ok()) log::warning("{}: starts of instances will take 2 s longer", filled.error().message);
+  cpu_labels_ = read_cpu_labels(options_.state_dir);
   capabilities_ready_ = true;
   publisher_.poke();
 }

@@ -73,20 +73,6 @@ std::vector<std::string> disk_targets(const api::Instance& vmi) {
   return out;
 }
 
-Migratable live_migratable(const api::Instance& vmi) {
-  for (const api::Volume& volume : vmi.spec.volumes)
-    if (volume.kind == api::VolumeKind::hostDisk && !volume.host_disk.shared)
-      return {false, "DisksNotLiveMigratable", fmt::format("volume \"{}\" is a disk of this node alone", volume.name)};
-  for (const api::Interface& interface : vmi.spec.domain.devices.interfaces)
-    if (interface.binding == "bridge")
-      return {false, "InterfaceNotLiveMigratable", fmt::format("interface \"{}\" is bound by a bridge: its address cannot move", interface.name)};
-  if (vmi.spec.domain.cpu && vmi.spec.domain.cpu->model == "host-passthrough")
-    return {false, "CPUModeLiveMigratable", "the CPU model host-passthrough differs between nodes"};
-  if (!vmi.spec.domain.devices.host_devices.empty() || !vmi.spec.domain.devices.gpus.empty())
-    return {false, "HostDeviceNotLiveMigratable", "devices of the node cannot move"};
-  return {};
-}
-
 void fill_guest_status(Json& status, const StatusInput& in) {
   const api::Instance& vmi = *in.seen.vmi;
   Json interfaces = Json::array();
@@ -107,7 +93,7 @@ void fill_guest_status(Json& status, const StatusInput& in) {
   status["currentCPUTopology"] = Json{{"sockets", topology.sockets}, {"cores", topology.cores}, {"threads", topology.threads}};
   fill_guest_os(status, in.guest);
   status["migrationTransport"] = "Unix";
-  status["migrationMethod"] = "LiveMigration";
+  status["migrationMethod"] = copies_disks(vmi, in.object) ? "BlockMigration" : "LiveMigration";
 }
 
 }  // namespace nodevirt::virt_handler

@@ -50,8 +50,8 @@ void set_conditions(Json& conditions, const StatusInput& in, const std::string& 
   else remove_condition(conditions, "AgentConnected");
 
   if (!active) return;
-  Migratable migratable = live_migratable(*seen.vmi);
-  set_condition(conditions, {"LiveMigratable", migratable.possible ? "True" : "False", migratable.reason, migratable.message}, seen.now);
+  for (auto& [type, can] : {std::pair{"LiveMigratable", live_migratable(*seen.vmi, in.object)}, {"StorageLiveMigratable", storage_live_migratable(*seen.vmi)}})
+    set_condition(conditions, {type, can.possible ? "True" : "False", can.reason, can.message}, seen.now);
   if (seen.domain->domain_type() == "qemu")
     set_condition(conditions, {"SoftwareEmulation", "True", "NoUsableKVM", "this node has no usable KVM: the guest's processors are emulated"}, seen.now);
   else remove_condition(conditions, "SoftwareEmulation");

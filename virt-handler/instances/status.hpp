@@ -45,6 +45,11 @@ std::vector<std::string> disk_targets(const api::Instance& vmi);
 
 /// Why it cannot be migrated live.
 struct Migratable { bool possible = true; std::string reason, message; };
-Migratable live_migratable(const api::Instance& vmi);
+/// `object`: the instance as stored; its status knows the claims and which of them are being moved.
+Migratable live_migratable(const api::Instance& vmi, const Json& object);
+/// The same but for the disks: may its volumes be moved to other claims (condition StorageLiveMigratable)?
+Migratable storage_live_migratable(const api::Instance& vmi);
+/// A migration copies disks, besides the memory.
+bool copies_disks(const api::Instance& vmi, const Json& object);
 
 }  // namespace nodevirt::virt_handler

@@ -1,6 +1,7 @@
 #include "virt-handler/metrics/metrics.hpp"
 
 #include <fmt/format.h>
+#include "virt-handler/metrics/migration_metrics.hpp"
 
 namespace nodevirt::virt_handler {
 namespace {
@@ -84,13 +85,15 @@ std::string MetricText::text() const {
   return out;
 }
 
-Awaitable<std::string> collect_metrics(std::string node, Launchers& launchers, const Viewers& viewers, bool ready) {
+Awaitable<std::string> collect_metrics(std::string node, Launchers& launchers, const Viewers& viewers, bool ready,
+                                       std::vector<std::shared_ptr<const InstanceObject>> instances) {
   MetricText out;
   MetricText::Labels on_node{{"node", node}};
   out.sample("kubevirt_virt_handler_up", "gauge", "This program runs.", on_node, 1);
   out.sample("kubevirt_virt_handler_ready", "gauge", "This program is ready.", on_node, ready ? 1 : 0);
   out.sample("kubevirt_console_active_connections", "gauge", "Consoles that are looked at.", on_node, static_cast<double>(viewers.count("console")));
   out.sample("kubevirt_vnc_active_connections", "gauge", "Screens that are looked at.", on_node, static_cast<double>(viewers.count("vnc")));
+  for (const auto& instance : instances) migration_metrics(out, *instance, node);
   std::vector<std::shared_ptr<Launcher>> all = launchers.all();
   for (const std::shared_ptr<Launcher>& launcher : all) {
     std::shared_ptr<rpc::LauncherClient> client = launcher->client;

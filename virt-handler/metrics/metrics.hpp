@@ -21,7 +21,8 @@ class MetricText {
   std::map<std::string, Family> families_;
 };
 
-/// Asks every running instance's launcher for its counters.
-Awaitable<std::string> collect_metrics(std::string node, Launchers& launchers, const Viewers& viewers, bool ready);
+/// Asks every running instance's launcher for its counters. `instances`: those of this node.
+Awaitable<std::string> collect_metrics(std::string node, Launchers& launchers, const Viewers& viewers, bool ready,
+                                       std::vector<std::shared_ptr<const InstanceObject>> instances);
 
 }  // namespace nodevirt::virt_handler

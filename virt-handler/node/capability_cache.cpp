@@ -11,6 +11,7 @@
 #include "pkg/base/json.hpp"
 #include "pkg/base/log.hpp"
 #include "pkg/base/process.hpp"
+#include "virt-handler/node/cpu_labels.hpp"
 #include "virt-handler/node/program_identity.hpp"
 
 namespace nodevirt::virt_handler {
@@ -44,18 +45,32 @@ Result<fs::path> own_kvm_device(const CapabilityCacheOptions& options) {
 }
 
 /// The probing libvirt sees /dev as a launcher does, and dies with its pid namespace.
-Command probing_command(const CapabilityCacheOptions& options, const fs::path& scratch, const fs::path& emulator, const fs::path& kvm) {
+Command probing_command(const CapabilityCacheOptions& options, const fs::path& scratch, const fs::path& kvm, std::string what) {
   std::vector<std::string> argv{"bwrap", "--die-with-parent", "--unshare-pid", "--dev-bind", "/", "/", "--dev", "/dev"};
   if (!kvm.empty()) argv.insert(argv.end(), {"--dev-bind", kvm.string(), "/dev/kvm"});
   std::string uid = std::to_string(options.launcher_uid);
   argv.insert(argv.end(), {"--proc", "/proc", "setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs",
-                           "virsh", "-q", "-c", "qemu:///session",
-                           // The first makes libvirt look at every emulator that is installed, as it does at a daemon's first use.
-                           "capabilities; domcapabilities --emulatorbin " + emulator.string()});
+                           "virsh", "-q", "-c", "qemu:///session", std::move(what)});
   Command command{.argv = std::move(argv), .timeout = std::chrono::seconds(60)};
   for (const char* name : {"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"})
     command.env[name] = scratch.string();
   return command;
+}
+
+/// Of what virsh has said: the element of that name.
+std::string_view element_of(std::string_view text, const std::string& name) {
+  std::size_t begin = text.find("<" + name), end = text.rfind("</" + name + ">");
+  return begin == std::string_view::npos || end == std::string_view::npos || end < begin ? "" : text.substr(begin, end + name.size() + 3 - begin);
+}
+
+Result<void> learn_cpu(const CapabilityCacheOptions& options, const fs::path& scratch, const fs::path& kvm, const std::string& said) {
+  std::string capabilities(element_of(said, "domainCapabilities"));
+  fs::path file = scratch / "domcapabilities.xml";
+  NV_TRY_VOID(write_file_atomic(file, capabilities, 0644));
+  auto expanded = check_output(probing_command(options, scratch, kvm, "hypervisor-cpu-baseline --features " + file.string()));
+  std::string_view cpu = expanded.ok() ? element_of(*expanded, "cpu") : "";
+  NV_TRY(auto labels, cpu_labels(capabilities, cpu));
+  return keep_cpu_labels(options.state_dir, labels);
 }
 
 Result<void> copy_files(const fs::path& from, const fs::path& to) {
@@ -72,7 +87,7 @@ Result<void> copy_files(const fs::path& from, const fs::path& to) {
 Result<void> fill(const CapabilityCacheOptions& options) {
   Json key = key_of(options);
   fs::path kept = options.state_dir / "capabilities.json";
-  if (auto text = read_file(kept, 64u << 10); text.ok() && holds_files(options.dir))
+  if (auto text = read_file(kept, 64u << 10); text.ok() && holds_files(options.dir) && cpu_labels_kept(options.state_dir))
     if (auto json = parse_json(*text); json.ok() && *json == key) return {};
 
   fs::path emulator = find_program(options.qemu);
@@ -82,9 +97,15 @@ Result<void> fill(const CapabilityCacheOptions& options) {
   if (chown(scratch.path().c_str(), options.launcher_uid, options.launcher_uid) != 0)
     return errno_error(errno, "give the scratch folder to the launcher's user");
   NV_TRY(fs::path kvm, own_kvm_device(options));
-  auto done = check_output(probing_command(options, scratch.path(), emulator, kvm));
+  // The first makes libvirt look at every emulator that is installed, as it does at a daemon's first use.
+  auto done = check_output(probing_command(options, scratch.path(), kvm, "capabilities; domcapabilities --emulatorbin " + emulator.string()));
+  auto learnt = done.ok() ? learn_cpu(options, scratch.path(), kvm, *done) : Result<void>();
   if (!kvm.empty()) unlink(kvm.c_str());
   if (!done.ok()) return done.error().with_context("probe QEMU's capabilities");
+  if (!learnt.ok()) {
+    log::warning("what the processor can do is not known: {}", learnt.error().message);
+    NV_TRY_VOID(keep_cpu_labels(options.state_dir, {}));
+  }
   NV_TRY_VOID(copy_files(scratch.path() / "libvirt/qemu/cache/capabilities", options.dir));
   return write_file_atomic(kept, dump_json(key));
 }

@@ -7,6 +7,7 @@
 #include "pkg/base/id.hpp"
 #include "pkg/base/log.hpp"
 #include "pkg/k8s/status.hpp"
+#include "virt-handler/node/cpu_labels.hpp"
 
 namespace nodevirt::virt_handler {
 namespace {
@@ -20,6 +21,7 @@ Json labels_of(const NodeFacts& facts) {
   if (facts.schedulable) labels[std::string(api::kSchedulableLabel)] = *facts.schedulable ? "true" : "false";
   if (facts.kvm) labels[std::string(api::kAcceleratorLabel)] = *facts.kvm ? "kvm" : "tcg";
   if (!facts.cpu_vendor.empty()) labels["cpu-vendor.node.kubevirt.io/" + facts.cpu_vendor] = "true";
+  for (const std::string& key : facts.cpu_labels) labels[key] = "true";
   return labels;
 }
 
@@ -32,11 +34,15 @@ Clock::Duration next_heartbeat() {
 
 }  // namespace
 
-Json node_metadata_patch(const NodeFacts& facts, Clock::WallTime now) {
+Json node_metadata_patch(const NodeFacts& facts, Clock::WallTime now, const Json& node) {
+  Json labels = labels_of(facts);
+  if (const Json* old = find(node, {"metadata", "labels"}); old && old->is_object() && !facts.cpu_labels.empty())
+    for (const auto& [key, value] : old->items())
+      if (is_cpu_label(key) && !labels.contains(key)) labels[key] = nullptr;
   Json annotations{{std::string(api::kHeartbeatAnnotation), format_time(now)}};
   if (!facts.address.empty()) annotations[std::string(api::kHandlerAddressAnnotation)] = facts.address;
   if (!facts.migration_address.empty()) annotations[std::string(kMigrationAddressAnnotation)] = facts.migration_address;
-  return Json{{"metadata", {{"labels", labels_of(facts)}, {"annotations", std::move(annotations)}}}};
+  return Json{{"metadata", {{"labels", std::move(labels)}, {"annotations", std::move(annotations)}}}};
 }
 
 Json node_status_patch() {
@@ -65,7 +71,8 @@ struct NodePublisher::Impl {
 
   Awaitable<Result<void>> publish() {
     NodeFacts facts = deps.facts();
-    Json metadata = node_metadata_patch(facts, deps.clock.wall());
+    auto known = deps.node.get(deps.name);
+    Json metadata = node_metadata_patch(facts, deps.clock.wall(), known ? known->json() : Json());
     auto labelled = co_await deps.client.patch(k8s::resources::kNodes, "", deps.name, client::PatchType::Merge, metadata);
     if (!labelled.ok()) co_return labelled.error();
     if (!node_lacks(*labelled, facts)) co_return Result<void>{};

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "pkg/base/clock.hpp"
 #include "pkg/client/client.hpp"
@@ -19,11 +20,13 @@ struct NodeFacts {
   std::string address;                   ///< "IP:PORT" for virt-api
   std::string migration_address;         ///< "IP:PORT" for other nodes' virt-handlers
   std::string cpu_vendor;                ///< as /proc/cpuinfo has it
+  std::set<std::string> cpu_labels;      ///< keys (cpu_labels.hpp); empty: not known, and nothing is said
 };
 
 /// Merge patches for the node. Devices are offered whatever the accelerator is: pods are rendered before their
 /// node is known.
-Json node_metadata_patch(const NodeFacts& facts, Clock::WallTime now);
+/// `node`: as it is; labels of the processor that are no longer true are taken away. May be null.
+Json node_metadata_patch(const NodeFacts& facts, Clock::WallTime now, const Json& node = Json());
 Json node_status_patch();
 /// A node object that lacks what the patches say (apart from the time).
 bool node_lacks(const Json& node, const NodeFacts& facts);

@@ -1,6 +1,8 @@
 // What an instance's status says, for everything that virt-handler can find.
 #include <catch2/catch.hpp>
 
+#include <functional>
+
 #include "observation.hpp"
 #include "pkg/k8s/json_patch.hpp"
 #include "virt-handler/instances/conditions.hpp"
@@ -198,18 +200,48 @@ TEST_CASE("a condition's transition time moves with its status only") {
 }
 
 TEST_CASE("what keeps an instance from being migrated is named") {
-  api::Instance vmi = instance("Running");
-  CHECK(live_migratable(vmi).possible);
-  SECTION("host disk") {
-    vmi.spec.volumes.push_back({.name = "h", .kind = api::VolumeKind::hostDisk});
-    CHECK(live_migratable(vmi).reason == "DisksNotLiveMigratable");
-  }
-  SECTION("bridge") {
-    vmi.spec.domain.devices.interfaces.push_back({.name = "i", .binding = "bridge"});
-    CHECK(live_migratable(vmi).reason == "InterfaceNotLiveMigratable");
-  }
-  SECTION("host-passthrough") {
-    vmi.spec.domain.cpu.emplace().model = "host-passthrough";
-    CHECK(live_migratable(vmi).reason == "CPUModeLiveMigratable");
-  }
+  using Change = std::function<void(api::Instance&, Json&)>;
+  struct Case { std::string name; Change change; std::string reason; bool storage = true; };
+  auto claim = [](api::Instance& vmi) {
+    vmi.spec.volumes.push_back({.name = "d", .kind = api::VolumeKind::persistentVolumeClaim});
+    vmi.spec.volumes.back().claim.claim_name = "c";
+  };
+  auto told = [](const char* mode) { return Json::array({Json{{"name", "d"}, {"persistentVolumeClaimInfo", {{"accessModes", {mode}}}}}}); };
+  const std::vector<Case> cases = {
+      {"nothing", [](auto&, auto&) {}, ""},
+      {"host disk", [](auto& v, auto&) { v.spec.volumes.push_back({.name = "h", .kind = api::VolumeKind::hostDisk}); }, "DisksNotLiveMigratable"},
+      {"shared host disk", [](auto& v, auto&) {
+         v.spec.volumes.push_back({.name = "h", .kind = api::VolumeKind::hostDisk});
+         v.spec.volumes.back().host_disk.shared = true;
+       }, ""},
+      {"a claim of which nothing is known", [&](auto& v, auto&) { claim(v); }, "DisksNotLiveMigratable"},
+      {"a claim of one node", [&](auto& v, auto& o) { claim(v); o["status"]["volumeStatus"] = told("ReadWriteOnce"); }, "DisksNotLiveMigratable"},
+      {"a shared claim", [&](auto& v, auto& o) { claim(v); o["status"]["volumeStatus"] = told("ReadWriteMany"); }, ""},
+      {"a claim that is being moved", [&](auto& v, auto& o) {
+         claim(v);
+         o["status"]["volumeStatus"] = told("ReadWriteOnce");
+         o["status"]["migratedVolumes"] = Json::array({Json{{"volumeName", "d"}}});
+       }, ""},
+      {"bridge", [](auto& v, auto&) { v.spec.domain.devices.interfaces.push_back({.name = "i", .binding = "bridge"}); }, "InterfaceNotLiveMigratable", false},
+      {"host-passthrough", [](auto& v, auto&) { v.spec.domain.cpu.emplace().model = "host-passthrough"; }, "CPUModeLiveMigratable", false},
+      {"a clock of this node", [](auto& v, auto&) { v.spec.domain.cpu.emplace().features.push_back({"invtsc", ""}); }, "NoTSCFrequencyNotLiveMigratable", false},
+      {"a clock that is not wanted", [](auto& v, auto&) { v.spec.domain.cpu.emplace().features.push_back({"invtsc", "disable"}); }, ""},
+      {"hypervPassthrough", [](auto& v, auto&) { v.spec.domain.features.hyperv_passthrough = true; }, "HypervPassthroughNotLiveMigratable", false},
+      {"a reservation", [](auto& v, auto&) {
+         v.spec.domain.devices.disks.push_back({.name = "l"});
+         v.spec.domain.devices.disks.back().lun_reservation = true;
+       }, "PersistentReservationNotLiveMigratable", false},
+  };
+  for (const auto& c : cases)
+    DYNAMIC_SECTION(c.name) {
+      api::Instance vmi = instance("Running");
+      Json object = object_of(vmi);
+      c.change(vmi, object);
+      Migratable m = live_migratable(vmi, object);
+      CHECK(m.reason == c.reason);
+      CHECK(m.possible == c.reason.empty());
+      Migratable s = storage_live_migratable(vmi);
+      CHECK(s.possible == c.storage);
+      if (!c.storage) CHECK(s.message.starts_with(c.reason + ": "));
+    }
 }
