@@ -49,7 +49,8 @@ Controllers::Controllers(Executor executor, client::Client client, Clock& clock,
       vmi_(context_),
       node_(context_, [this](std::string key) { vmi_.enqueue(std::move(key)); }),
       migration_(context_, migration_caches_),
-      evacuation_(context_, migration_caches_) {
+      evacuation_(context_, migration_caches_),
+      volume_move_(context_, migration_caches_) {
   machines_.add_index("claim", claim_keys);
   instances_.add_index("claim", claim_keys);
   instances_.add_index("node", [](const KubevirtObject& o) { return std::vector<std::string>{o.node}; });
@@ -96,6 +97,7 @@ Awaitable<void> Controllers::run_all(StopToken stop) {
   start(executor_, join, node_.run(stop), "node");
   start(executor_, join, migration_.run(stop), "migration");
   start(executor_, join, evacuation_.run(stop), "evacuation");
+  start(executor_, join, volume_move_.run(stop), "volume move");
   co_await join->gate.drained();
 }
 
@@ -104,6 +106,6 @@ bool Controllers::synced() const {
          leases_.has_synced() && migration_caches_.has_synced();
 }
 
-bool Controllers::idle() const { return vm_.idle() && vmi_.idle() && node_.idle() && migration_.idle() && evacuation_.idle(); }
+bool Controllers::idle() const { return vm_.idle() && vmi_.idle() && node_.idle() && migration_.idle() && evacuation_.idle() && volume_move_.idle(); }
 
 }  // namespace nodevirt::virt_controller

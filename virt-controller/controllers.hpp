@@ -8,6 +8,7 @@
 #include "virt-controller/node/controller.hpp"
 #include "virt-controller/vm/controller.hpp"
 #include "virt-controller/vmi/controller.hpp"
+#include "virt-controller/volume_move/controller.hpp"
 
 namespace nodevirt::virt_controller {
 
@@ -43,6 +44,7 @@ class Controllers {
   node::NodeController node_;
   migration::MigrationController migration_;
   evacuation::EvacuationController evacuation_;
+  volume_move::VolumeMoveController volume_move_;
   bool leading_ = false;
 };
 

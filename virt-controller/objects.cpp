@@ -2,6 +2,7 @@
 
 #include "api/fence.hpp"
 #include "api/names.hpp"
+#include "api/quantity.hpp"
 
 namespace nodevirt::virt_controller {
 
@@ -51,6 +52,7 @@ Result<KubevirtObject> KubevirtObject::decode(const Json& object) {
   out.phase = string_at(object, {"status", "phase"});
   if (out.phase.empty()) out.phase = string_at(object, {"status", "printableStatus"});
   out.node = string_at(object, {"status", "nodeName"});
+  if (const Json* moved = find(object, {"status", "migratedVolumes"})) out.moves_volumes = moved->is_array() && !moved->empty();
   return out;
 }
 
@@ -61,6 +63,8 @@ Result<PodObject> PodObject::decode(const Json& object) {
   out.instance_name = value_of(out.meta.annotations, api::kDomainAnnotation);
   out.migration_uid = value_of(out.meta.labels, api::kMigrationJobLabel);
   out.priority = int_at(object, {"spec", "priority"});
+  if (const Json* spec = find(object, {"spec"})) out.claims = claims_of(*spec);
+  std::sort(out.claims.begin(), out.claims.end());
   out.node = string_at(object, {"spec", "nodeName"});
   out.phase = string_at(object, {"status", "phase"});
   out.qos_class = string_at(object, {"status", "qosClass"});
@@ -115,7 +119,18 @@ Result<ClaimObject> ClaimObject::decode(const Json& object) {
   NV_TRY(out.meta, meta_of(object));
   out.phase = string_at(object, {"status", "phase"});
   out.block = string_at(object, {"spec", "volumeMode"}) == "Block";
+  out.info = {{"claimName", out.meta.name}, {"volumeMode", out.block ? "Block" : "Filesystem"}};
+  if (const Json* modes = find(object, {"spec", "accessModes"})) out.info["accessModes"] = *modes;
+  if (const Json* requests = find(object, {"spec", "resources", "requests"})) out.info["requests"] = *requests;
+  if (const Json* capacity = find(object, {"status", "capacity"})) out.info["capacity"] = *capacity;
   return out;
+}
+
+std::int64_t ClaimObject::bytes() const {
+  std::string text = string_at(info, {"capacity", "storage"});
+  if (text.empty()) text = string_at(info, {"requests", "storage"}, "0");
+  auto size = api::Quantity::parse(text);
+  return size.ok() ? size->value() : 0;
 }
 
 Result<LeaseObject> LeaseObject::decode(const Json& object) {

@@ -16,6 +16,7 @@ struct KubevirtObject {
   std::string phase;                  ///< an instance's phase, or a machine's printableStatus
   std::string node;                   ///< an instance's status.nodeName
   std::vector<std::string> claims;    ///< persistent volume claims that its volumes name
+  bool moves_volumes = false;         ///< an instance's status.migratedVolumes is not empty
   Json json() const;
   static Result<KubevirtObject> decode(const Json& object);
 };
@@ -26,6 +27,7 @@ struct PodObject {
   std::string instance_uid, instance_name;
   std::string migration_uid;                     ///< of the VMIM that it was made for as its target; it stays
   std::int64_t priority = 0;
+  std::vector<std::string> claims;               ///< that its volumes name, sorted
   std::string phase, node, qos_class, reason, message;
   std::vector<api::Condition> conditions;
   std::string waiting_reason, waiting_message;   ///< of the first container that waits for something worth telling
@@ -48,6 +50,9 @@ struct ClaimObject {
   runtime::ObjectMeta meta;
   std::string phase;
   bool block = false;
+  Json info;                                     ///< as in an instance's persistentVolumeClaimInfo
+  bool bound() const { return phase == "Bound"; }
+  std::int64_t bytes() const;                    ///< what it holds; before it is bound, what it asks for
   static Result<ClaimObject> decode(const Json& object);
 };
 

@@ -95,6 +95,7 @@ constexpr std::string_view kInstanceFields[] = {
 constexpr std::string_view kVmFields[] = {
     "runStrategy",
     "running",
+    "updateVolumesStrategy",
     "template/metadata/*",
     "template/spec/*",
 };

@@ -85,6 +85,8 @@ Causes validate_vm(const Json& vm) {
   if (!name.empty() && !is_dns_label(name))
     out.push_back({"metadata.name", "must be at most 63 lower-case letters, digits and -, so that it can be the guest's hostname"});
   check_running(*spec, out);
+  if (auto strategy = string_at(*spec, {"updateVolumesStrategy"}); strategy != "" && strategy != "Replacement" && strategy != "Migration")
+    out.push_back({"spec.updateVolumesStrategy", fmt::format("\"{}\" is not known; supported are Replacement, Migration", strategy), Cause::Type::NotSupported});
   check_supported_vm_fields(*spec, "spec", out);
   const Json* tmpl = find(*spec, {"template"});
   if (!tmpl || !tmpl->is_object()) {

@@ -139,6 +139,12 @@ struct MigrationController::Impl {
     Observation& s = r.seen;
     auto pods = ctx.pods.by_index("migration", r.uid);
     if (!pods.empty()) s.target = pods[0];
+    if (s.target && r.instance)
+      if (const Json* spec = find(*r.instance, {"spec"})) {
+        auto claims = claims_of(*spec);
+        std::sort(claims.begin(), claims.end());
+        s.outdated_target = claims != s.target->claims;
+      }
     auto it = made.find(r.uid);
     if (it != made.end() && (s.target || ctx.clock.now() >= it->second)) made.erase(it);
     s.target_pending = made.contains(r.uid);
@@ -175,10 +181,23 @@ struct MigrationController::Impl {
       s.turn = begun.contains(r.uid) || std::find(next.begin(), next.end(), r.uid) != next.end();
       if (!s.turn) r.waits = why_it_waits(all, allowed, r.uid);
     }
+    if (const api::Condition* placed = s.target ? s.target->condition("PodScheduled") : nullptr;
+        s.phase == "Scheduling" && placed && placed->status == "False" && r.instance)
+      s.obstacle = obstacle_of(r);
     r.plan = plan(s);
     // Taken before anything is waited for, so that two cannot take the same place.
     if (r.plan.step == Step::CreateTarget) begun.insert(r.uid);
     if (s.phase != "Pending" && !s.phase.empty()) begun.erase(r.uid);
+  }
+
+  std::string obstacle_of(const Round& r) const {
+    auto view = api::decode_instance(*r.instance);
+    auto source = ctx.nodes.get(r.seen.instance_node);
+    if (!view.ok() || !source) return "";
+    std::map<std::string, k8s::Labels> others;
+    for (const auto& node : ctx.nodes.list())
+      if (node->meta.name != r.seen.instance_node) others.emplace(node->meta.name, node->meta.labels);
+    return processor_obstacle(target_selector(*view, source->meta.labels), others);
   }
 
   vmi::PodOptions pod_options(const Round& r) const {
@@ -340,6 +359,17 @@ Awaitable<Result<void>> take_step(ImplPtr<Impl> self, typename Impl::Round* r) {
 }
 
 template <class Impl>
+Awaitable<Result<void>> write_progress(ImplPtr<Impl> self, typename Impl::Round* r, Json migration) {
+  ProgressInput in{migration, r->instance ? &*r->instance : nullptr, r->seen, string_at(migration, {"status", "phase"}), r->waits};
+  Json patch = progress_patch(in);
+  if (patch.is_null()) co_return Result<void>();
+  auto written = co_await self->ctx.client.patch(kVirtualMachineInstanceMigrations, r->ns, r->name, PatchType::Merge, patch);
+  if (!written.ok() && !k8s::is_not_found(written.error())) co_return written.error().with_context("write progress of migration " + r->key);
+  if (written.ok()) r->object["metadata"] = (*written)["metadata"];
+  co_return Result<void>();
+}
+
+template <class Impl>
 Awaitable<Result<void>> write_status(ImplPtr<Impl> self, typename Impl::Round* r) {
   StatusInput in{.object = r->object, .instance = r->instance ? &*r->instance : nullptr, .seen = r->seen, .plan = r->plan, .done = r->done};
   if (r->seen.target || r->seen.target_pending) in.target_pod = target_pod_name(r->cached->vmi_name, r->uid);
@@ -348,6 +378,13 @@ Awaitable<Result<void>> write_status(ImplPtr<Impl> self, typename Impl::Round* r
   StatusOutcome out = compute_status(in);
   Json patch = status_patch(r->object, out.status);
   if (patch.empty()) co_return Result<void>();
+  if (std::string next = string_at(out.status, {"phase"}); next != r->seen.phase && (next == "Succeeded" || next == "Failed")) {
+    // How it ended, before that it has: whoever watches sees no end with words from the middle.
+    Json ended = r->object;
+    ended["status"] = out.status;
+    auto told = co_await write_progress(self, r, std::move(ended));
+    if (!told.ok()) co_return told.error();
+  }
   NV_FAILPOINT(kBeforeStatus);
   client::WriteOptions options;
   options.subresource = "status";
@@ -357,16 +394,6 @@ Awaitable<Result<void>> write_status(ImplPtr<Impl> self, typename Impl::Round* r
   if (std::string now = string_at(out.status, {"phase"}); now != r->seen.phase) log::info("migration {} is {}", r->key, now);
   for (auto& e : out.events) self->tell(*r, e.type.c_str(), e.reason.c_str(), e.message);
   r->object = std::move(*written);
-  co_return Result<void>();
-}
-
-template <class Impl>
-Awaitable<Result<void>> write_progress(ImplPtr<Impl> self, typename Impl::Round* r) {
-  ProgressInput in{r->object, r->instance ? &*r->instance : nullptr, r->seen, string_at(r->object, {"status", "phase"}), r->waits};
-  Json patch = progress_patch(in);
-  if (patch.is_null()) co_return Result<void>();
-  auto written = co_await self->ctx.client.patch(kVirtualMachineInstanceMigrations, r->ns, r->name, PatchType::Merge, patch);
-  if (!written.ok() && !k8s::is_not_found(written.error())) co_return written.error().with_context("write progress of migration " + r->key);
   co_return Result<void>();
 }
 
@@ -424,7 +451,10 @@ Awaitable<Result<Action>> reconcile(ImplPtr<Impl> self, std::string key) {
   }
   if (r.plan.step == Step::RemoveFinalizer && r.seen.deleting) co_return Action{};
   auto written = co_await write_status(self, &r);
-  if (written.ok()) written = co_await write_progress(self, &r);
+  if (written.ok()) {
+    Json now = r.object;
+    written = co_await write_progress(self, &r, std::move(now));
+  }
   if (!written.ok()) {
     if (k8s::is_not_found(written.error())) co_return Action{};
     co_return written.error();

@@ -64,7 +64,8 @@ Plan scheduling(const Observation& seen) {
   auto limit = unschedulable ? std::min(seen.unschedulable_limit, seen.pending_limit) : seen.pending_limit;
   if (seen.in_phase < limit) return {Step::None, "", "", limit - seen.in_phase};
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit).count();
-  if (unschedulable) return fail(seen, fmt::format("no node takes the target pod since {} s: {}", seconds, placed->message));
+  std::string obstacle = seen.obstacle.empty() ? "" : "; " + seen.obstacle;
+  if (unschedulable) return fail(seen, fmt::format("no node takes the target pod since {} s: {}{}", seconds, placed->message, obstacle));
   std::string why = pod.waiting_reason.empty() ? "" : fmt::format(": {}: {}", pod.waiting_reason, pod.waiting_message);
   return fail(seen, fmt::format("the target pod does not run after {} s{}", seconds, why));
 }
@@ -109,6 +110,7 @@ Plan plan(const Observation& seen) {
     if (seen.state.ours) return {Step::None, "PreparingTarget", "", {}};
     if (seen.other_under_way) return fail(seen, "VMI is not eligible for migration because another migration job is in progress.");
     if (!seen.instance_runs() || seen.instance_deleting) return fail(seen, "the instance does not run any more");
+    if (seen.outdated_target) return fail(seen, "the instance's volumes were changed since the target pod was made");
     return {Step::HandOver, "PreparingTarget", "", {}};
   }
   if (!seen.state.ours) {

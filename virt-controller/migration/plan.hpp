@@ -35,8 +35,10 @@ struct Observation {
 
   PodInformer::Ptr target;
   bool target_pending = false;               ///< made, and not yet shown by the watch
+  bool outdated_target = false;              ///< it was made for other claims than the instance names now
   PodInformer::Ptr source;                   ///< the pod that was left, once the target has taken over
   bool rival = false;                        ///< another unfinished migration of the instance comes before it
+  std::string obstacle;                      ///< of other nodes' processors, once no node took the target pod
   bool turn = false;                         ///< the queue lets it begin
   Clock::Duration unschedulable_limit{}, pending_limit{};
 

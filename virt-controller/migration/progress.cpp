@@ -41,7 +41,7 @@ std::string summary(const ProgressInput& in) {
     return !in.waits.empty() ? in.waits : in.seen.instance && !in.seen.instance_runs() ? "waits until the instance runs" : "";
   if (in.phase == "Scheduling") {
     const auto* placed = in.seen.target ? in.seen.target->condition("PodScheduled") : nullptr;
-    return placed && placed->status == "False" ? "no node takes it: " + placed->message : "starts the target pod";
+    return placed && placed->status == "False" ? "no node takes it: " + (in.seen.obstacle.empty() ? placed->message : in.seen.obstacle) : "starts the target pod";
   }
   if (in.phase == "Running")
     if (auto sample = last_sample(in)) return api::summarize(*sample);

@@ -119,6 +119,7 @@ Json hand_over_patch(const HandOverInput& in) {
   const Json* old = find(in.instance, {"status", "migrationState"});
   patch.push_back(patch_op("test", "/status/nodeName", string_at(in.instance, {"status", "nodeName"})));
   patch.push_back(patch_op("test", "/status/migrationState", old ? *old : Json()));
+  if (const Json* volumes = find(in.instance, {"spec", "volumes"})) patch.push_back(patch_op("test", "/spec/volumes", *volumes));
   patch.push_back(patch_op("add", "/status/migrationState", std::move(state)));
   const Json* pods = find(in.instance, {"status", "activePods"});
   if (!pods || !pods->is_object()) patch.push_back(patch_op("add", "/status/activePods", Json::object()));

@@ -1,5 +1,7 @@
 #include "virt-controller/migration/target_pod.hpp"
 
+#include <fmt/format.h>
+
 #include "api/names.hpp"
 
 namespace nodevirt::virt_controller::migration {
@@ -43,10 +45,41 @@ Json target_selector(const api::Instance& view, const k8s::Labels& source) {
     if (key == api::kAcceleratorLabel) out[key] = value;
     if (value != "true") continue;
     if (key.starts_with(kVendor)) out[key] = value;
-    if (!host_model(view)) continue;
+    if (!host_model(view)) {
+      if (key == "cpu-model.node.kubevirt.io/" + view.spec.domain.cpu->model) out[key] = value;
+      continue;
+    }
     if (key.starts_with(kModel)) out["cpu-model-migration.node.kubevirt.io/" + key.substr(kModel.size())] = "true";
     if (key.starts_with(kFeature)) out["cpu-feature.node.kubevirt.io/" + key.substr(kFeature.size())] = "true";
   }
+  return out;
+}
+
+std::string processor_obstacle(const Json& selector, const std::map<std::string, k8s::Labels>& nodes) {
+  constexpr std::size_t kNamedNodes = 3;
+  auto in_words = [](std::string_view key, const std::string& value) -> std::string {
+    auto name = std::string(key.substr(key.find('/') + 1));
+    if (key == api::kAcceleratorLabel) return "the accelerator " + value;
+    if (key.starts_with("cpu-vendor.")) return "a processor of " + name;
+    if (key.starts_with("cpu-feature.")) return "the CPU feature " + name;
+    return "the CPU model " + name;
+  };
+  std::string out;
+  std::size_t named = 0;
+  for (const auto& [node, labels] : nodes) {
+    std::string first;
+    std::size_t more = 0;
+    for (auto it = selector.begin(); it != selector.end(); ++it) {
+      auto has = labels.find(it.key());
+      if (has != labels.end() && has->second == it.value()) continue;
+      if (first.empty()) first = in_words(it.key(), it.value().get<std::string>());
+      else ++more;
+    }
+    if (first.empty()) return "";
+    if (++named > kNamedNodes) continue;
+    out += (out.empty() ? "" : "; ") + node + " lacks " + first + (more ? fmt::format(" and {} more", more) : "");
+  }
+  if (named > kNamedNodes) out += fmt::format("; and {} more nodes", named - kNamedNodes);
   return out;
 }
 

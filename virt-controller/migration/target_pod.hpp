@@ -23,7 +23,11 @@ std::string target_pod_name(const std::string& instance_name, const std::string&
 /// What the target's node must have, from the labels of the source's node: its accelerator; the vendor of its
 /// processor; and for the model host-model what virt-handler says of it (host-model-cpu.node.kubevirt.io/MODEL
 /// becomes cpu-model-migration.node.kubevirt.io/MODEL, host-model-required-features.node.kubevirt.io/F becomes
-/// cpu-feature.node.kubevirt.io/F).
+/// cpu-feature.node.kubevirt.io/F); for a named model that the target has it (cpu-model.node.kubevirt.io/MODEL).
 Json target_selector(const api::Instance& view, const k8s::Labels& source_labels);
+
+/// Why none of the nodes can take a guest with such a selector, by their processors and accelerators: which of them
+/// lacks what. Empty when one could. `nodes`: all but the source's, by name.
+std::string processor_obstacle(const Json& selector, const std::map<std::string, k8s::Labels>& nodes);
 
 }  // namespace nodevirt::virt_controller::migration

@@ -9,7 +9,9 @@
 #include "virt-controller/vm/events.hpp"
 #include "virt-controller/vm/instance.hpp"
 #include "virt-controller/vm/revisions.hpp"
+#include "virt-controller/vm/live_update.hpp"
 #include "virt-controller/vm/status.hpp"
+#include "virt-controller/vm/volumes.hpp"
 
 namespace nodevirt::virt_controller::vm {
 
@@ -25,6 +27,8 @@ NV_DECLARE_FAILPOINT(kAfterCreate, "virt-controller.vm-after-create");
 NV_DECLARE_FAILPOINT(kBeforeDelete, "virt-controller.vm-before-delete");
 NV_DECLARE_FAILPOINT(kAfterDelete, "virt-controller.vm-after-delete");
 NV_DECLARE_FAILPOINT(kBeforeStatus, "virt-controller.vm-before-status");
+NV_DECLARE_FAILPOINT(kBeforeVolumes, "virt-controller.vm-before-volumes");
+NV_DECLARE_FAILPOINT(kAfterVolumes, "virt-controller.vm-after-volumes");
 
 struct Pending {
   std::string uid;
@@ -57,6 +61,8 @@ struct VmController::Impl {
     Plan plan;
     std::optional<Error> failure;
     bool restart_required = false;
+    std::string restart_reason;
+    Json moving;                       ///< volumes that are about to move (volumes.hpp)
     bool own() const { return instance && owns(machine, &*instance); }
   };
 
@@ -85,6 +91,22 @@ struct VmController::Impl {
     r.failure = r.plan.failure;
   }
 
+  /// The volumes of a guest that runs may move to other claims.
+  VolumesPlan plan_volumes_of(const Round& r) const {
+    std::string ns = r.machine.ns, own_key = r.key;
+    VolumesInput in{.machine = r.object, .instance = *r.instance_object};
+    in.claim = [this, ns](const std::string& name) { return ctx.claims.get(ns + "/" + name); };
+    in.other_user = [this, ns, own_key](const std::string& name) -> std::string {
+      for (const auto& m : ctx.machines.by_index("claim", ns + "/" + name))
+        if (m->meta.key() != own_key) return "VirtualMachine " + m->meta.name;
+      for (const auto& i : ctx.instances.by_index("claim", ns + "/" + name))
+        if (i->meta.key() != own_key) return "VirtualMachineInstance " + i->meta.name;
+      return "";
+    };
+    in.now = ctx.clock.wall();
+    return plan_volumes(in);
+  }
+
   bool claims_unbound(const Round& r) const {
     const Json* spec = find(r.object, {"spec", "template", "spec"});
     if (!spec) return false;
@@ -104,7 +126,9 @@ struct VmController::Impl {
     in.start_expected = is_pending(created, r.key);
     in.stop_expected = is_pending(deleted, r.key);
     in.claims_unbound = claims_unbound(r);
-    in.restart_required = r.restart_required;
+    in.restart_required = r.restart_required || !r.restart_reason.empty();
+    in.restart_reason = r.restart_reason;
+    if (!r.moving.is_null()) in.moving = &r.moving;
     in.request_start = r.plan.request_start;
     in.switched_on = switched_on;
     in.failure = r.failure;
@@ -237,8 +261,45 @@ Awaitable<Result<void>> take_step(Ptr<Impl> self, typename Impl::Round* r) {
   co_return Result<void>();
 }
 
-// Whether the template was changed since the instance was made from it; keeps the instance's
-// generation in step where nothing of the template was.
+template <class Impl>
+Awaitable<Result<void>> patch_own_instance(Ptr<Impl> self, typename Impl::Round* r, Json patch, const char* what) {
+  auto written = co_await self->ctx.client.patch(kVirtualMachineInstances, r->machine.ns, r->machine.name, PatchType::Json, std::move(patch));
+  if (!written.ok()) co_return written.error().with_context(std::string(what) + " of instance " + r->key);
+  r->instance_object = std::move(*written);
+  r->instance = Instance::of(*r->instance_object);
+  co_return Result<void>();
+}
+
+bool runs(const Json& instance) { return string_at(instance, {"status", "phase"}) == "Running"; }
+
+// Moves the guest to other claims: what is agreed on is recorded, then the instance told.
+template <class Impl>
+Awaitable<Result<void>> update_volumes(Ptr<Impl> self, typename Impl::Round* r) {
+  if (!r->own() || r->instance->deleting || r->machine.deleting || !runs(*r->instance_object)) co_return Result<void>();
+  for (int rounds = 0; rounds < 2; ++rounds) {
+    VolumesPlan p = self->plan_volumes_of(*r);
+    r->moving = p.moving;
+    r->restart_reason = p.refused;
+    if (p.step == VolumesPlan::Step::None) co_return Result<void>();
+    if (p.step == VolumesPlan::Step::Record) {
+      auto recorded = co_await write_status(self, r);
+      if (!recorded.ok()) co_return recorded.error();
+      continue;
+    }
+    NV_FAILPOINT(kBeforeVolumes);
+    Json patch = std::move(p.patch);
+    auto patched = co_await patch_own_instance(self, r, std::move(patch), "change the volumes");
+    if (!patched.ok()) co_return patched.error();
+    NV_FAILPOINT(kAfterVolumes);
+    if (p.step == VolumesPlan::Step::Begin) volumes_move(self->ctx, r->object, p.moving);
+    if (p.step == VolumesPlan::Step::TakeBack) volumes_stay(self->ctx, r->object);
+    co_return Result<void>();
+  }
+  co_return Result<void>();
+}
+
+// Whether the template was changed since the instance was made from it, in more than can be changed while it runs;
+// keeps the instance's generation in step where nothing of the template was.
 template <class Impl>
 Awaitable<Result<void>> compare_template(Ptr<Impl> self, typename Impl::Round* r) {
   if (!r->own() || r->instance->deleting || r->instance->final() || r->machine.deleting) co_return Result<void>();
@@ -254,13 +315,14 @@ Awaitable<Result<void>> compare_template(Ptr<Impl> self, typename Impl::Round* r
     if (k8s::is_not_found(spec.error())) co_return Result<void>();
     co_return spec.error();
   }
-  const Json* then = find(*spec, {"template"});
-  const Json* now = find(r->object, {"spec", "template"});
-  Json null;
-  const Json* then_spec = then ? find(*then, {"spec"}) : nullptr;
-  const Json* now_spec = now ? find(*now, {"spec"}) : nullptr;
-  r->restart_required = (then_spec ? *then_spec : null) != (now_spec ? *now_spec : null);
-  if ((then ? *then : null) != (now ? *now : null)) co_return Result<void>();
+  LiveUpdate update = compare_with_running(r->object, *spec, *r->instance_object);
+  r->restart_required = update.restart_required;
+  if (!update.patch.empty()) {
+    Json patch = std::move(update.patch);
+    auto patched = co_await patch_own_instance(self, r, std::move(patch), "change the placement");
+    if (!patched.ok() && !k8s::is_not_found(patched.error())) co_return patched.error();
+  }
+  if (!update.same_template) co_return Result<void>();
   Json patch = Json::array();
   patch.push_back(uid_test(*r->instance_object));
   add_metadata_entry(patch, *r->instance_object, "annotations", api::kVmGenerationAnnotation, std::to_string(r->machine.generation));
@@ -299,6 +361,8 @@ Awaitable<Result<Action>> reconcile(Ptr<Impl> self, std::string key) {
   // in the way of its pod.
   if (r.plan.step == Step::Create && stepped.ok()) co_return Action{kEcho};
 
+  auto moved = co_await update_volumes(self, &r);
+  if (!moved.ok() && !first_error) first_error = moved.error();
   auto compared = co_await compare_template(self, &r);
   if (!compared.ok() && !first_error) first_error = compared.error();
   // What a watch event will mend by itself is no failure of the machine's.

@@ -25,6 +25,18 @@ void instance_delete_failed(Context& c, const Json& machine, const Error& why) {
                  "Error deleting virtual machine instance " + name(machine) + ": " + why.message);
 }
 
+void volumes_move(Context& c, const Json& machine, const Json& moving) {
+  std::string text;
+  for (const Json& m : moving)
+    text += (text.empty() ? "" : ", ") + string_at(m, {"volumeName"}) + " from claim " + string_at(m, {"sourcePVCInfo", "claimName"}) + " to " +
+            string_at(m, {"destinationPVCInfo", "claimName"});
+  c.events.event(reference_to(machine), "Normal", "VolumesUpdate", "The next migration moves the volumes " + text);
+}
+
+void volumes_stay(Context& c, const Json& machine) {
+  c.events.event(reference_to(machine), "Normal", "VolumesUpdateCancelled", "The volumes stay with the claims that they have");
+}
+
 void instance_adopted(Context& c, const Json& machine) {
   c.events.event(reference_to(machine), "Normal", "SuccessfulUpdate", "Took over the running virtual machine instance " + name(machine));
 }

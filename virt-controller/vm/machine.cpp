@@ -4,6 +4,7 @@
 
 #include "api/names.hpp"
 #include "virt-controller/status_patch.hpp"
+#include "virt-controller/vm/volumes.hpp"
 
 namespace nodevirt::virt_controller::vm {
 
@@ -58,6 +59,7 @@ Machine Machine::of(const Json& object) {
     if (auto t = parse_time(string_at(*f, {"retryAfterTimestamp"})); t.ok()) failure.retry_after = *t;
     m.failure = std::move(failure);
   }
+  m.must_be_recovered = needs_recovery(object);
   return m;
 }
 
@@ -92,7 +94,11 @@ bool request_is_done(const Machine& m, const Instance* i) {
   if (m.requests.empty()) return false;
   const ChangeRequest& first = m.requests[0];
   if (first.action == "Stop") return !i || first.uid.empty() || first.uid != i->uid;
-  if (first.action == "Start") return i && !i->deleting && !i->final();
+  if (first.action == "Start") {
+    // "Halted" is the later word than a restart, or a start from before.
+    if (m.strategy == RunStrategy::Halted && !m.start_of_halted()) return true;
+    return i && !i->deleting && !i->final();
+  }
   return true;  // nobody knows what it means
 }
 

@@ -34,9 +34,12 @@ struct Machine {
   std::string recorded_strategy;                                 ///< status.runStrategy
   std::vector<ChangeRequest> requests;
   std::optional<StartFailure> failure;
+  bool must_be_recovered = false;                                ///< its disks may be half a copy (volumes.hpp)
 
   bool start_requested() const { return !requests.empty() && requests[0].action == "Start"; }
   bool start_paused() const { return start_requested() && requests[0].paused; }
+  /// A start that was asked for while the machine stood still by its owner's word; any other is older than that word.
+  bool start_of_halted() const { return start_paused() && (recorded_strategy.empty() || recorded_strategy == "Halted"); }
   static Machine of(const Json& object);
 };
 

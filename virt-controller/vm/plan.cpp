@@ -4,16 +4,27 @@ namespace nodevirt::virt_controller::vm {
 
 namespace {
 
+// What it would start from may be half a copy.
+bool must_wait_for_a_person(const PlanInput& in, Plan& p) {
+  if (!in.machine.must_be_recovered) return false;
+  p.failure = Error(Code::FailedPrecondition, "ManualRecoveryRequired",
+                    "the guest ended while its volumes were being copied: set the claims of the template back to what they were, or, to start "
+                    "from the copies as they are, take spec.updateVolumesStrategy away");
+  return true;
+}
+
 Plan create(const PlanInput& in, Plan p) {
   if (in.create_pending) {
     p.again = kEcho;
     return p;
   }
+  if (must_wait_for_a_person(in, p)) return p;
   p.step = Step::Create;
   return p;
 }
 
 Plan create_after_backoff(const PlanInput& in, Plan p) {
+  if (must_wait_for_a_person(in, p)) return p;
   auto left = backoff_left(in.machine, in.now);
   if (left > Clock::Duration::zero()) {
     p.again = left;
@@ -48,7 +59,7 @@ Plan follow_strategy(const PlanInput& in, Plan p) {
       return stop_requested(m, *i) ? remove(in, p) : p;
     case RunStrategy::Halted:
       if (i) return remove(in, p);
-      if (m.start_requested()) p.step = Step::SwitchOn;
+      if (m.start_of_halted()) p.step = Step::SwitchOn;
       return p;
     case RunStrategy::Once:
       return i ? p : create(in, p);

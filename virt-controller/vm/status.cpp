@@ -1,6 +1,7 @@
 #include "virt-controller/vm/status.hpp"
 
 #include "virt-controller/status_patch.hpp"
+#include "virt-controller/vm/volumes.hpp"
 
 namespace nodevirt::virt_controller::vm {
 
@@ -8,7 +9,9 @@ namespace {
 
 constexpr std::int64_t kMaxBackoff = 300;
 
-bool is_own(const std::string& type) { return type == "Ready" || type == "Failure" || type == "RestartRequired"; }
+bool is_own(const std::string& type) {
+  return type == "Ready" || type == "Failure" || type == "RestartRequired" || type == "VolumesChange" || type == "ManualRecoveryRequired";
+}
 
 void copy_condition(Json& conditions, const Json& from) {
   std::string type = string_at(from, {"type"});
@@ -46,6 +49,31 @@ void mirror_conditions(Json& conditions, const StatusInput& in) {
   }
 }
 
+// A copy that goes on is remembered when the instance is gone: only its end says that the new claims hold it all.
+void set_volume_update(Json& status, const StatusInput& in) {
+  const Json* instance = in.instance ? in.instance_object : nullptr;
+  Json moving = in.moving ? *in.moving : instance ? migrated_volumes(*instance) : Json();
+  Json& conditions = status["conditions"];
+  bool lives = in.instance && !in.instance->final();
+  if (lives && !moving.is_null()) {
+    status["volumeUpdateState"]["volumeMigrationState"]["migratedVolumes"] = std::move(moving);
+    set_condition(conditions, {"VolumesChange", "True", "", "migrate volumes"}, in.now);
+    remove_condition(conditions, "ManualRecoveryRequired");
+    return;
+  }
+  bool settled = move_is_settled(in.object);
+  if (settled) status.erase("volumeUpdateState");
+  if (settled || lives || !needs_recovery(in.object) || (instance && claims_agree(in.object, *instance))) {
+    const Json* of_instance = instance ? find_condition(*instance, "VolumesChange") : nullptr;
+    if (of_instance && lives) copy_condition(conditions, *of_instance);
+    else remove_condition(conditions, "VolumesChange");
+    remove_condition(conditions, "ManualRecoveryRequired");
+    return;
+  }
+  set_condition(conditions, {"ManualRecoveryRequired", "True", "VMI was removed or was final during the volume migration",
+                             "the guest ended while its volumes were being copied to other claims"}, in.now);
+}
+
 void set_conditions(Json& conditions, const StatusInput& in) {
   if (!conditions.is_array()) conditions = Json::array();
   set_ready(conditions, in);
@@ -56,7 +84,8 @@ void set_conditions(Json& conditions, const StatusInput& in) {
     remove_condition(conditions, "Failure");
   if (in.restart_required)
     set_condition(conditions, {"RestartRequired", "True", "TemplateChanged",
-                               "the template was changed; the change takes effect at the next restart"}, in.now);
+                               in.restart_reason.empty() ? "the template was changed; the change takes effect at the next restart" : in.restart_reason},
+                  in.now);
   else
     remove_condition(conditions, "RestartRequired");
 }
@@ -141,6 +170,7 @@ Json compute_status(const StatusInput& in) {
     status["desiredGeneration"] = in.machine.generation;
   }
   set_conditions(status["conditions"], in);
+  set_volume_update(status, in);
   bool counted = in.machine.strategy && *in.machine.strategy != RunStrategy::Halted && *in.machine.strategy != RunStrategy::Manual;
   status["printableStatus"] = printable_status(in, counted && int_at(status, {"startFailure", "consecutiveFailCount"}) > 0);
   return status;

@@ -15,6 +15,8 @@ struct StatusInput {
   bool stop_expected = false;            ///< deleted, not yet seen
   bool claims_unbound = false;           ///< one of its claims exists and is not bound
   bool restart_required = false;         ///< the template is another than the one that runs
+  std::string restart_reason;            ///< in other words than the usual ones; may be empty
+  const Json* moving = nullptr;          ///< migratedVolumes that are to be recorded; null: what the instance says
   bool request_start = false;
   bool switched_on = false;              ///< spec became Always just now
   std::optional<Error> failure;          ///< of this reconcile

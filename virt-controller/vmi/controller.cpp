@@ -1,5 +1,7 @@
 #include "virt-controller/vmi/controller.hpp"
 
+#include <algorithm>
+
 #include "api/names.hpp"
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
@@ -78,6 +80,13 @@ struct VmiController::Impl {
       for (const auto& claim : claims_of(*spec))
         if (!ctx.claims.get(r.ns + "/" + claim) && s.missing_claim.empty()) s.missing_claim = claim;
     if (s.handed_over() || s.final()) s.fence_left = ctx.fences.time_left(s.pods);
+    if (s.node.empty() && !s.pods.empty()) {
+      s.stranded = std::all_of(s.pods.begin(), s.pods.end(), [this](const auto& p) {
+        if (p->node.empty() || p->ended()) return false;
+        auto node = ctx.nodes.get(p->node);
+        return !node || node::heartbeat_is_stale(node->heartbeat(), ctx.clock.wall());
+      });
+    }
     if (s.handed_over()) {
       auto node = ctx.nodes.get(string_at(r.object, {"status", "nodeName"}));
       s.node_dead = !node || node::heartbeat_is_stale(node->heartbeat(), ctx.clock.wall());
@@ -207,6 +216,28 @@ Awaitable<Result<void>> force_pods(Ptr<Impl> self, typename Impl::Round* r) {
   co_return Result<void>();
 }
 
+// Only virt-controller hands over, and this instance will not be any more: virt-handler starts nothing in these pods.
+template <class Impl>
+Awaitable<Result<void>> drop_pods(Ptr<Impl> self, typename Impl::Round* r) {
+  auto now = co_await self->ctx.client.get(kVirtualMachineInstances, r->ns, r->name);
+  if (!now.ok() && !k8s::is_not_found(now.error())) co_return now.error();
+  if (now.ok() && string_at(*now, {"metadata", "uid"}) == r->uid && !string_at(*now, {"status", "nodeName"}).empty()) {
+    r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
+    co_return Result<void>();
+  }
+  auto pods = r->seen.pods;
+  for (const auto& pod : pods) {
+    client::DeleteOptions options;
+    options.uid = pod->meta.uid;
+    options.grace_period_seconds = 0;
+    std::string name = pod->meta.name;
+    auto done = co_await self->ctx.client.remove(kPods, r->ns, name, options);
+    if (!done.ok() && !k8s::is_not_found(done.error())) co_return done.error().with_context("delete pod " + name);
+    self->ctx.events.event(reference_to(r->object), "Normal", "SuccessfulDelete", "Deleted virtual machine pod " + name + ": its node does not answer, and nothing was started in it");
+  }
+  co_return Result<void>();
+}
+
 // The cache may lag behind; only the server knows that there is no pod.
 template <class Impl>
 Awaitable<Result<bool>> pod_is_gone(Ptr<Impl> self, typename Impl::Round* r) {
@@ -255,6 +286,7 @@ Awaitable<Result<void>> take_step(Ptr<Impl> self, typename Impl::Round* r) {
     case Step::DeletePods: co_return co_await delete_pods(self, r);
     case Step::Fence: co_return co_await fence(self, r);
     case Step::ForcePods: co_return co_await force_pods(self, r);
+    case Step::DropPods: co_return co_await drop_pods(self, r);
     case Step::RemoveFinalizer: co_return co_await remove_instance_finalizer(self, r);
     case Step::ConfirmPodGone: {
       auto gone = co_await pod_is_gone(self, r);
@@ -272,6 +304,9 @@ Awaitable<Result<void>> write_status(Ptr<Impl> self, typename Impl::Round* r) {
   StatusInput in{.object = r->object, .seen = r->seen, .failure = r->failure, .pod_confirmed_gone = r->pod_confirmed_gone, .fenced = r->fenced};
   in.launcher_uid = self->ctx.options.launcher_uid;
   in.launcher_image = self->ctx.options.launcher_image;
+  if (const Json* spec = find(r->object, {"spec"}))
+    for (const auto& name : claims_of(*spec))
+      if (auto claim = self->ctx.claims.get(r->ns + "/" + name); claim && claim->bound()) in.claims.emplace(name, claim->info);
   in.now = self->ctx.clock.wall();
   StatusOutcome out = compute_status(in);
   Json patch = status_patch(r->object, out.status);

@@ -9,9 +9,10 @@ namespace {
 // Pods of an instance that needs them no more: delete them, then let the instance go.
 Plan wind_up(const Observation& seen) {
   if (seen.fenced()) return {Step::ForcePods, {}};
+  if (seen.stranded) return {Step::DropPods, {}};
   for (const auto& pod : seen.pods)
     if (!pod->deleting()) return {Step::DeletePods, seen.fence_left};
-  if (!seen.pods.empty()) return {Step::None, seen.fence_left};  // their end wakes us
+  if (!seen.pods.empty()) return {Step::None, seen.fence_left ? seen.fence_left : seen.node.empty() ? std::optional(kLookAtNode) : std::nullopt};  // their end wakes us
   if (seen.deleting && seen.finalized) return {Step::RemoveFinalizer, {}};
   return {};
 }
@@ -44,7 +45,7 @@ Plan plan(const Observation& seen) {
     return wind_up(seen);
   }
   if (seen.phase.empty() || !seen.finalized) return {Step::Initialize, {}};
-  if (!seen.pods.empty()) return {};
+  if (!seen.pods.empty()) return {Step::None, kLookAtNode};
   if (seen.phase == "Pending") {
     if (!seen.missing_claim.empty()) return {};  // the claim's appearance wakes us
     if (seen.pod_pending) return {};

@@ -16,6 +16,7 @@ enum class Step {
   DeletePods,
   ConfirmPodGone,   ///< the cache has no pod where there should be one: the server itself is asked
   Fence,            ///< the guest is known to be dead, once the server has confirmed it: the instance has failed
+  DropPods,         ///< never handed over, on a node that does not answer: no guest was started in them, so nobody waits for that node
   ForcePods,        ///< the same of an instance that has ended: its pods are deleted without waiting for their node
   RemoveFinalizer,  ///< after the server confirmed that there is no pod
 };
@@ -28,6 +29,7 @@ struct Observation {
   std::string node;                           ///< status.nodeName: where the guest is
   bool migrating = false;                     ///< its migration is under way, and the target's pod lives: the guest may be there already
   bool pod_pending = false;                   ///< we created the pod, and the watch has not shown it yet
+  bool stranded = false;                      ///< never handed over, and the node of its pod is gone or does not answer
   bool node_dead = false;                     ///< its node is gone, or its heartbeat is too old
   std::optional<Clock::Duration> fence_left;  ///< until its pods' guests are dead for certain (fence/deadline.hpp)
   Clock::Duration podless{};                  ///< handed over, and for so long without a pod that lives
@@ -47,6 +49,9 @@ struct Plan {
 /// virt-handler reports the end of an instance whose pod ended; when it has not for so long (it may be down),
 /// we do: a pod that the kubelet or the pod runner calls ended has no process left.
 inline constexpr Clock::Duration kHandlerSilence = std::chrono::seconds(60);
+
+/// How often the node of a pod that does not run yet is looked at.
+inline constexpr Clock::Duration kLookAtNode = std::chrono::seconds(30);
 
 Plan plan(const Observation& seen);
 

@@ -1,5 +1,7 @@
 #include "virt-controller/vmi/status.hpp"
 
+#include <algorithm>
+
 #include "api/names.hpp"
 #include "virt-controller/status_patch.hpp"
 
@@ -33,6 +35,8 @@ struct Writer {
     if (seen.phase.empty()) enter_phase(out.status, "Pending", in.now);
     if (seen.deleting) return;
     if (pod && pod->ended()) return fail("PodFailed", pod_end());
+    if (seen.stranded && pod && (seen.phase == "Pending" || seen.phase == "Scheduling"))
+      return fail("NodeUnresponsive", "node " + pod->node + ", which its launcher pod was placed on, does not answer");
     if (in.pod_confirmed_gone && seen.phase == "Scheduling") return fail("PodGone", "its launcher pod was deleted before the guest was started");
     if (!pod && !seen.pod_pending) return;
     if (seen.phase.empty() || seen.phase == "Pending") {
@@ -136,6 +140,32 @@ struct Writer {
   }
 };
 
+// What virt-handler judges by whether the guest may be migrated, and virt-launcher how large a new image is to be.
+void note_claims(Json& status, const StatusInput& in) {
+  const Json* volumes = find(in.object, {"spec", "volumes"});
+  if (in.claims.empty() || !volumes || !volumes->is_array()) return;
+  const Json* moved = find(in.object, {"status", "migratedVolumes"});
+  auto is_moved = [&](const std::string& volume) {
+    return moved && moved->is_array() &&
+           std::any_of(moved->begin(), moved->end(), [&](const Json& m) { return string_at(m, {"volumeName"}) == volume; });
+  };
+  Json list = status.contains("volumeStatus") && status["volumeStatus"].is_array() ? status["volumeStatus"] : Json::array();
+  for (const Json& v : *volumes) {
+    auto info = in.claims.find(string_at(v, {"persistentVolumeClaim", "claimName"}));
+    std::string name = string_at(v, {"name"});
+    // Until it has moved, the disk is where it was.
+    if (info == in.claims.end() || is_moved(name)) continue;
+    auto entry = std::find_if(list.begin(), list.end(), [&](const Json& e) { return string_at(e, {"name"}) == name; });
+    if (entry == list.end()) {
+      list.push_back(Json{{"name", name}, {"target", ""}});
+      entry = std::prev(list.end());
+    }
+    (*entry)["persistentVolumeClaimInfo"] = info->second;
+  }
+  std::stable_sort(list.begin(), list.end(), [](const Json& a, const Json& b) { return string_at(a, {"name"}) < string_at(b, {"name"}); });
+  if (!list.empty()) status["volumeStatus"] = std::move(list);
+}
+
 }  // namespace
 
 StatusOutcome compute_status(const StatusInput& in) {
@@ -146,6 +176,8 @@ StatusOutcome compute_status(const StatusInput& in) {
   w.ready();
   w.scheduled();
   w.synchronized();
+  std::string phase = string_at(w.out.status, {"phase"});
+  if (phase == "Scheduled" || phase == "Running") note_claims(w.out.status, in);
   return std::move(w.out);
 }
 

@@ -12,6 +12,7 @@ struct StatusInput {
   bool fenced = false;              ///< the server has confirmed that the fence deadline passed
   unsigned launcher_uid = 0;
   std::string launcher_image;
+  std::map<std::string, Json> claims;   ///< by name: persistentVolumeClaimInfo of those that are bound
   Clock::WallTime now;
 };
 

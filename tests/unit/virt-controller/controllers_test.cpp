@@ -320,6 +320,79 @@ TEST_CASE("a node that does not answer gets no new guests, and what runs there i
   }
 }
 
+TEST_CASE("an instance whose pod never ran does not wait for a node that is gone") {
+  World w;
+  w.machine("Always");
+  std::string uid = string_at(w.vmi(), {"metadata", "uid"}), pod = string_at(w.pod(), {"metadata", "name"});
+  w.edit(res::kPods, w.pod(), [](Json& p) { p["spec"]["nodeName"] = "node1"; });
+  for (int i = 0; i < 8; ++i) w.pass(60s);
+  // What the API server does with a pod that is deleted without grace.
+  auto* left = w.api->get(res::kPods, "n", pod);
+  if (left) w.api->erase(res::kPods, "n", pod);
+  for (int i = 0; i < 4; ++i) w.pass(60s);
+  CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+  CHECK(w.phase() == "Scheduling");
+  CHECK(string_at(w.pod(), {"metadata", "name"}) != pod);
+}
+
+TEST_CASE("a machine that is halted right after its restart stays off") {
+  World w;
+  w.machine("Always");
+  w.run_pod();
+  w.set_phase("Running");
+  w.edit(res::kVirtualMachines, w.vm(), [&](Json& m) {
+    m["status"]["stateChangeRequests"] = Json::array({Json{{"action", "Stop"}, {"uid", string_at(w.vmi(), {"metadata", "uid"})}}, Json{{"action", "Start"}}});
+  });
+  w.switch_to("Halted");
+  w.set_phase("Succeeded");
+  w.end_pod();
+  w.pass(600s);
+  CHECK(w.vmi().is_null());
+  CHECK(string_at(w.vm(), {"spec", "runStrategy"}) == "Halted");
+  CHECK(w.word() == "Stopped");
+  CHECK_FALSE(w.vm()["status"].contains("stateChangeRequests"));
+}
+
+TEST_CASE("a machine's volumes move: claims, instance, migration") {
+  bool after = GENERATE(false, true);
+  int n = GENERATE(-1, range(0, 12));
+  DYNAMIC_SECTION((after ? "answer lost " : "never arrived ") << n) {
+    World w;
+    auto claim = [&](const char* name) {
+      w.api->put(res::kPersistentVolumeClaims, {{"metadata", {{"name", name}, {"namespace", "n"}}}, {"spec", {{"accessModes", {"ReadWriteOnce"}}, {"resources", {{"requests", {{"storage", "64Mi"}}}}}}},
+                                                {"status", {{"phase", "Bound"}, {"capacity", {{"storage", "64Mi"}}}}}});
+      w.settle();
+    };
+    claim("one");
+    claim("two");
+    w.machine("Always", Json::array({Json{{"name", "d"}, {"persistentVolumeClaim", {{"claimName", "one"}}}}}));
+    w.run_pod();
+    w.edit(res::kVirtualMachineInstances, w.vmi(), [](Json& i) {
+      i["spec"]["domain"]["devices"]["disks"] = Json::array({Json{{"name", "d"}, {"disk", Json::object()}}});
+      i["status"]["conditions"].push_back(Json{{"type", "LiveMigratable"}, {"status", "True"}});
+    });
+    w.set_phase("Running");
+    CHECK(string_at(w.vmi()["status"]["volumeStatus"][0], {"persistentVolumeClaimInfo", "claimName"}) == "one");
+    w.api->writes = 0;
+    (after ? w.api->lose_after : w.api->lose_before) = n;
+    w.edit(res::kVirtualMachines, w.vm(), [](Json& m) {
+      m["spec"]["updateVolumesStrategy"] = "Migration";
+      m["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "two";
+      m["metadata"]["generation"] = 2;
+    });
+    w.pass(30s);
+    CHECK(string_at(w.vmi()["spec"]["volumes"][0], {"persistentVolumeClaim", "claimName"}) == "two");
+    CHECK(string_at(w.vmi()["status"]["migratedVolumes"][0], {"sourcePVCInfo", "claimName"}) == "one");
+    CHECK(string_at(w.vmi()["status"]["volumeStatus"][0], {"persistentVolumeClaimInfo", "claimName"}) == "one");
+    CHECK(condition_is(w.vm(), "VolumesChange", "True"));
+    CHECK_FALSE(condition_is(w.vm(), "RestartRequired", "True"));
+    auto migrations = w.controllers->migrations().list();
+    REQUIRE(migrations.size() == 1);
+    CHECK(migrations[0]->meta.annotations.contains("kubevirt.io/workloadUpdateMigration"));
+    CHECK(migrations[0]->vmi_name == "vm");
+  }
+}
+
 namespace {
 
 // What virt-handler says of the pods whose monitors it has armed.

@@ -63,6 +63,7 @@ TEST_CASE("each fault of a VM names its field and its remedy", "[virt-api]") {
       {"both", R"([{"op":"add","path":"/spec/running","value":true}])", "spec.running", "mutually exclusive"},
       {"neither", R"([{"op":"remove","path":"/spec/runStrategy"}])", "spec.runStrategy", "RunStrategy must be specified"},
       {"unknown strategy", R"([{"op":"replace","path":"/spec/runStrategy","value":"Sometimes"}])", "spec.runStrategy", "Sometimes"},
+      {"unknown strategy for volumes", R"([{"op":"add","path":"/spec/updateVolumesStrategy","value":"Magic"}])", "spec.updateVolumesStrategy", "Migration"},
       {"no template", R"([{"op":"remove","path":"/spec/template"}])", "spec.template", "missing"},
       {"instancetype", R"([{"op":"add","path":"/spec/instancetype","value":{"name":"u1.small"}}])", "spec.instancetype", "not supported by this version"},
       {"dataVolumeTemplates", R"([{"op":"add","path":"/spec/dataVolumeTemplates","value":[{"spec":{}}]}])", "spec.dataVolumeTemplates", "not supported"},

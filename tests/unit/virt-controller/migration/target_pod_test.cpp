@@ -26,6 +26,19 @@ Result<Json> render(const Json& given) {
 
 }  // namespace
 
+TEST_CASE("why no other node's processor will do is said") {
+  const Json selector = {{"cpu-feature.node.kubevirt.io/avx2", "true"}, {"cpu-model-migration.node.kubevirt.io/EPYC", "true"}, {"nodevirt.io/accelerator", "kvm"}};
+  const k8s::Labels whole = {{"cpu-feature.node.kubevirt.io/avx2", "true"}, {"cpu-model-migration.node.kubevirt.io/EPYC", "true"}, {"nodevirt.io/accelerator", "kvm"}};
+  k8s::Labels older = whole, other = whole;
+  older.erase("cpu-feature.node.kubevirt.io/avx2");
+  other["nodevirt.io/accelerator"] = "tcg";
+  CHECK(processor_obstacle(selector, {{"a", whole}}).empty());
+  CHECK(processor_obstacle(selector, {{"a", older}, {"b", whole}}).empty());
+  CHECK(processor_obstacle(selector, {{"a", older}}) == "a lacks the CPU feature avx2");
+  CHECK(processor_obstacle(selector, {{"a", other}, {"b", {}}}) == "a lacks the accelerator kvm; b lacks the CPU feature avx2 and 2 more");
+  CHECK(processor_obstacle(selector, {}).empty());
+}
+
 TEST_CASE("target pods are as they should be") {
   int cases = 0;
   for (const auto& entry : fs::directory_iterator(kGolden)) {

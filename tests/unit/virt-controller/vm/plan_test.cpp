@@ -62,7 +62,9 @@ TEST_CASE("run strategies") {
       {"stopped", "", "", none, "none"}, {"stopped", "", "", "Running", "delete"}, {"stopped", "", "", "Failed", "delete"},
       {"stopped", "start-paused", "", none, "switch on"},
       {"Always", "", "", none, "create"}, {"Always", "", "", "Succeeded", "delete"},
-      {"Halted", "", "", "Scheduling", "delete"}, {"Halted", "start", "", none, "switch on"},
+      // A start from before somebody halted it is older than that word.
+      {"stopped", "start-paused", "Halted", none, "switch on"}, {"stopped", "start-paused", "Always", none, "none"},
+      {"Halted", "", "", "Scheduling", "delete"}, {"Halted", "start", "", none, "none"}, {"Halted", "start", "Always", "Running", "delete"},
       {"Manual", "", "", none, "none"}, {"Manual", "start", "", none, "create"}, {"Manual", "", "", "Running", "none"},
       {"Manual", "stop", "", "Running", "delete"}, {"Manual", "", "", "Succeeded", "none"}, {"Manual", "", "", "Failed", "none"},
       {"Manual", "stop", "", "Succeeded", "delete"},

@@ -26,6 +26,7 @@ const char* name(Step s) {
     case Step::ConfirmPodGone: return "confirm";
     case Step::Fence: return "fence";
     case Step::ForcePods: return "force pods";
+    case Step::DropPods: return "drop pods";
     case Step::RemoveFinalizer: return "release";
   }
   return "?";
@@ -106,7 +107,7 @@ TEST_CASE("a guest whose fence deadline passed") {
       {"passed", "Running", "Running", false, 0s, "fence", false},
       {"passed, before the guest was seen running", "Scheduled", "Running", false, 0s, "fence", false},
       {"passed, its pod is to be deleted", "Running", "Running", true, 0s, "fence", false},
-      {"not handed over: no guest was started", "Scheduling", "Running", false, 0s, "none", false},
+      {"not handed over: no guest was started", "Scheduling", "Running", false, 0s, "none", true},
       {"failed, passed", "Failed", "Running", false, 0s, "force pods", false},
       {"failed, its pod waits for a node that is silent", "Failed", "Running", true, 0s, "force pods", false},
       {"ended, its pod is going, not passed yet", "Succeeded", "Running", true, 20s, "none", true},
@@ -121,5 +122,26 @@ TEST_CASE("a guest whose fence deadline passed") {
     Plan p = plan(seen);
     CHECK(std::string(name(p.step)) == c.want);
     CHECK(p.again.has_value() == c.again);
+  }
+}
+
+TEST_CASE("pods in which nothing was started do not wait for a node that does not answer") {
+  struct Case { const char *name, *phase; bool deleting, stranded, pod_deleting; const char* want; };
+  auto c = GENERATE(values<Case>({
+      {"its node is silent, and it waits", "Scheduling", false, true, false, "none"},  // its status fails it first
+      {"failed", "Failed", false, true, false, "drop pods"},
+      {"failed, the pod is going and never will", "Failed", false, true, true, "drop pods"},
+      {"deleted", "Scheduling", true, true, true, "drop pods"},
+      {"deleted, and its node is well", "Scheduling", true, false, true, "none"},
+      {"it was handed over", "Running", false, true, false, "none"},
+  }));
+  DYNAMIC_SECTION(c.name) {
+    Observation seen;
+    seen.phase = c.phase;
+    seen.finalized = true;
+    seen.deleting = c.deleting;
+    seen.stranded = c.stranded;
+    seen.pods.push_back(pod("Pending", c.pod_deleting));
+    CHECK(std::string(name(plan(seen).step)) == c.want);
   }
 }
