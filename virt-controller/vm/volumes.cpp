@@ -11,7 +11,7 @@ namespace nodevirt::virt_controller::vm {
 
 namespace {
 
-using Step = VolumesPlan::Step;
+using Move = VolumesPlan::Step;
 
 Json op(const char* what, std::string path, Json value) { return {{"op", what}, {"path", std::move(path)}, {"value", std::move(value)}}; }
 
@@ -78,7 +78,7 @@ class Planner {
     // Known to the machine before the instance names a claim that holds nothing yet.
     const Json* record = record_of(in_.machine);
     if (!record || *record != moving || !condition_is(in_.machine, "VolumesChange", "True")) {
-      out_.step = Step::Record;
+      out_.step = Move::Record;
       return out_;
     }
     begin(std::move(moving));
@@ -102,12 +102,12 @@ class Planner {
     }
     if (migration_goes_on(in_.instance)) {
       if (bool_at(in_.instance, {"status", "migrationState", "abortRequested"})) return out_;
-      out_.step = Step::Abort;
+      out_.step = Move::Abort;
       out_.patch = Json::array({uid_test(in_.instance), op("test", "/status/migrationState", *find(in_.instance, {"status", "migrationState"})),
                                 op("add", "/status/migrationState/abortRequested", true)});
       return out_;
     }
-    out_.step = Step::TakeBack;
+    out_.step = Move::TakeBack;
     out_.moving = Json();
     Json conditions = stored_conditions();
     set_condition(conditions, {"VolumesChange", "False", "VolumesChangeCancellation", "the volumes were changed back"}, in_.now);
@@ -167,7 +167,7 @@ class Planner {
     if (now && string_at(*now, {"message"}) == why) return false;
     Json conditions = stored_conditions();
     set_condition(conditions, {"VolumesChange", "False", "", why}, in_.now);
-    out_.step = Step::Complain;
+    out_.step = Move::Complain;
     patch_conditions(std::move(conditions));
     return false;
   }
@@ -177,12 +177,12 @@ class Planner {
     if (!now || string_at(*now, {"status"}) != "False" || !string_at(*now, {"reason"}).empty()) return;
     Json conditions = stored_conditions();
     remove_condition(conditions, "VolumesChange");
-    out_.step = Step::Complain;
+    out_.step = Move::Complain;
     patch_conditions(std::move(conditions));
   }
 
   void begin(Json moving) {
-    out_.step = Step::Begin;
+    out_.step = Move::Begin;
     Json conditions = stored_conditions();
     set_condition(conditions, {"VolumesChange", "True", "", "migrate volumes"}, in_.now);
     moved_ = std::move(moving);
