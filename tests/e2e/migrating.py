@@ -112,7 +112,8 @@ class Moves(cluster.Case):
 
     def pod_on(self, name, node):
         """The uid of the newest launcher pod of an instance on a node."""
-        pods = [p for p in self.cluster.get("pods", "-l", f"vm.kubevirt.io/name={name}")["items"] if p["spec"].get("nodeName") == node]
+        pods = [p for p in self.cluster.get("pods", "-l", f"vm.kubevirt.io/name={name}")["items"] if p["spec"].get("nodeName") == node
+                and p["status"].get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]]
         return max(pods, key=lambda p: p["metadata"]["creationTimestamp"])["metadata"]["uid"]
 
     def victim(self, who, name, source):
@@ -236,7 +237,7 @@ class Point:
     def __init__(self, case, point, action, name, source):
         self.case, self.point, self.action, self.name, self.source = case, point, action, name, source
         self.side = None if not point.startswith("launcher-") else "target" if "-target-" in point else "source"
-        self.folders, self.done = [], threading.Event()
+        self.folders, self.files, self.done = [], [], threading.Event()
 
     def __enter__(self):
         if self.side is None:
@@ -255,6 +256,8 @@ class Point:
 
     def __exit__(self, *_):
         self.done.set()
+        for file in self.files:
+            file.close()
         for folder in self.folders:
             for suffix in ("", ".fired"):
                 try:
@@ -276,11 +279,13 @@ class Point:
         with open(f"{folder}/.{self.point}", "w") as f:
             f.write(self.action)
         os.chmod(f"{folder}/.{self.point}", 0o666)
+        self.files.append(open(f"{folder}/.{self.point}"))
         os.rename(f"{folder}/.{self.point}", f"{folder}/{self.point}")
         self.folders.append(folder)
 
     def fired(self):
-        return any(os.path.exists(f"{f}/{self.point}.fired") for f in self.folders)
+        # The file's name now; a pod that was left is soon removed with all that is in it.
+        return any(".fired" in os.readlink(f"/proc/self/fd/{f.fileno()}") for f in self.files)
 
     def go_on(self):
         """Lets whoever stands still go on."""

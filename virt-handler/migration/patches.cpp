@@ -144,7 +144,12 @@ Json completed_patch(const Json& vmi, const std::string& uid, const NewHome& hom
     patch.state("targetNodeDomainReadyTimestamp", format_time(now));
   patch.state("endTimestamp", format_time(now));
   patch.state("completed", true);
-  if (!home.failure.empty()) patch.state("failureReason", home.failure);
+  if (!home.failure.empty()) {
+    patch.state("failed", true);
+    patch.state("failureReason", home.failure);
+    patch.set({"status"}, "phase", "Failed");
+    patch.set({"status"}, "reason", "GuestLostInMigration");
+  }
   if (has_moved_volumes(vmi)) {
     // Conditions are not ours alone.
     patch.as_read();

@@ -28,7 +28,8 @@ struct NewHome {
   std::vector<std::string> addresses;   ///< the pod's
   std::string failure;                  ///< the guest is lost: why
 };
-/// The end, with the guest at the target: node, addresses and completion at once.
+/// The end, with the guest at the target: node, addresses and completion at once. With the guest lost: completed and failed,
+/// and the instance has failed too.
 Json completed_patch(const Json& vmi, const std::string& uid, const NewHome& home, Clock::WallTime now);
 
 }  // namespace nodevirt::virt_handler::migration

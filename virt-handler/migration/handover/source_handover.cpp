@@ -12,6 +12,7 @@ void SourceHandover::stopped_by_migration(bool is) { stopped_ = is; settle(); }
 void SourceHandover::old_calls_ended() { old_calls_ended_ = true; settle(); }
 void SourceHandover::target_loaded() { target_loaded_ = true; settle(); }
 void SourceHandover::target_resumed() { target_resumed_ = true; settle(); }
+void SourceHandover::answer_overdue() { overdue_ = true; }
 void SourceHandover::cancel() { cancel_ = true; settle(); }
 void SourceHandover::note_written(Note note) { note_ = note; settle(); }
 void SourceHandover::released_said() { said_ = true; }
@@ -75,10 +76,12 @@ SourceHandover::Wants SourceHandover::wants() const {
     return out;
   }
   if (decision_ == Decision::Released) {
-    out.say_released = link_ && !said_;
-    out.store_target = owner_ != Owner::Target && !completed_ && !link_ && !target_resumed_;
-    // Post-copy: the guest's memory comes from here until the job has ended; only then may its QEMU go.
-    out.release = post_copy_ && ended_ && !released_ && !release_in_flight_;
+    // Post-copy: the guest's memory comes from here until the job has ended; only then may its QEMU go, and only then
+    // is the migration complete: this pod is removed as soon as it is.
+    bool all_over_there = !post_copy_ || released_;
+    out.say_released = all_over_there && link_ && !said_;
+    out.store_target = all_over_there && owner_ != Owner::Target && !completed_ && (!link_ || overdue_) && (post_copy_ || !target_resumed_);
+    out.release = post_copy_ && ended_ok_ && !released_ && !release_in_flight_;
     out.done = completed_ && (!post_copy_ || released_);
     return out;
   }

@@ -29,6 +29,8 @@ class SourceHandover {
   void link(bool up);
   void target_loaded();
   void target_resumed();
+  /// "released" was said a while ago, and the target has not answered: the link may be gone without a sign.
+  void answer_overdue();
 
   /// The instance, as read: whose guest it is by the annotation, and migrationState.
   void stored(Owner owner, bool failed, bool completed);
@@ -72,6 +74,7 @@ class SourceHandover {
   bool old_calls_ended_ = true;
   bool release_ever_ = false, release_in_flight_ = false, cancel_ = false, cancel_begun_ = false;
   bool said_ = false;  ///< on the present link
+  bool overdue_ = false;
   Owner owner_ = Owner::None;
   bool read_ = false, failed_ = false, completed_ = false;
 };

@@ -14,7 +14,8 @@ class TargetHandover {
   void launcher_known();
   void loaded();                  ///< the guest is there, paused (or, in post-copy, may run)
   void running();                 ///< it runs here: it was resumed, by this life or an earlier one
-  void lost();                    ///< it was to run here, and is gone
+  void post_copy();               ///< it runs here, while its memory still comes from the source
+  void lost();                    ///< it was to run here, or ran here in post-copy, and is gone
 
   void link(bool up);
   void source_released();
@@ -46,7 +47,7 @@ class TargetHandover {
   void settle();
 
   Decision decision_ = Decision::Open;
-  bool known_ = false, loaded_ = false, running_ = false, lost_ = false, abandoned_ = false;
+  bool known_ = false, loaded_ = false, running_ = false, post_copy_ = false, lost_ = false, abandoned_ = false;
   bool link_ = false, loaded_said_ = false, resumed_said_ = false;
   bool released_ = false, kept_ = false;
   Owner owner_ = Owner::None;

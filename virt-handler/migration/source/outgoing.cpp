@@ -11,6 +11,10 @@ NV_DECLARE_FAILPOINT(kAfterSourceStore, "virt-handler.migration-after-source-sto
 
 /// A release that an earlier life asked for is over by then (the call itself has 30 s).
 constexpr Clock::Duration kOldCalls = 35s;
+/// A target that hears "released" says "resumed" at once; the connection itself is known to be gone only much later.
+constexpr Clock::Duration kAnswer = 1s;
+/// Until the job of a guest that went on has told why it failed.
+constexpr Clock::Duration kCause = 3s;
 /// libvirt's own end of the job, after the guest has moved.
 constexpr Clock::Duration kJobEnd = 10s;
 
@@ -45,6 +49,13 @@ void Outgoing::Impl::give_up(std::string reason) {
   if (failure.empty()) failure = std::move(reason);
 }
 
+std::optional<std::string> Outgoing::Impl::reason() {
+  if (!failure.empty()) return failure;
+  if (!kept_since) kept_since = deps.clock.now();
+  if (!job_ended && link && deps.clock.now() - *kept_since < kCause) return std::nullopt;
+  return stream_failure.empty() ? "the guest went on at the source" : stream_failure;
+}
+
 /// The instance as it was read, from wherever.
 void Outgoing::Impl::feed(const Json& vmi) {
   auto now = migration_of(vmi);
@@ -56,7 +67,8 @@ void Outgoing::Impl::feed(const Json& vmi) {
   }
   state = *now;
   stored = vmi;
-  handover.stored(state.owner, state.failed, state.moved());
+  handover.stored(state.owner, state.failed, state.completed);
+  if (state.mode == "PostCopy") handover.post_copy();  // a launcher that was started anew does not know it
   bool deleting = !string_at(vmi, {"metadata", "deletionTimestamp"}).empty();
   if ((state.abort_requested || deleting) && !cancelled) {
     cancelled = true;
@@ -96,6 +108,7 @@ Awaitable<void> Outgoing::Impl::tick() {
       spawn(deps.executor, ask_again(), "migration: ask the launcher again");
     if (job_ended && recovered && handover.decision() == SourceHandover::Decision::Open && ticks % 2 == 0)
       spawn(deps.executor, see_whether_it_runs(), "migration: look at the guest");
+    if (released_said_at && deps.clock.now() - *released_said_at >= kAnswer) handover.answer_overdue();
     // What the informer does not tell: the instance is another node's as soon as the guest has moved.
     if (handover.decision() != SourceHandover::Decision::Open && ticks % 4 == 0) spawn(deps.executor, refresh(), "migration: read the instance");
     poke();
@@ -225,6 +238,7 @@ void Outgoing::Impl::act() {
   if (wants.say_released && link) {
     link->say(released_message(guest_was_paused));
     handover.released_said();
+    released_said_at = deps.clock.now();
   }
   if (wants.say_kept && link) {
     link->say(plain_message("kept"));
@@ -235,10 +249,10 @@ void Outgoing::Impl::act() {
     MakePatch make = [migration](const Json& vmi) { return owner_target_patch(vmi, migration); };
     spawn(executor, store(make), "migration: store");
   }
-  if (wants.store_failed && !std::exchange(storing, true)) {
-    std::string migration = id, reason = failure.empty() ? "the guest went on at the source" : failure;
+  if (std::optional<std::string> why = wants.store_failed ? reason() : std::nullopt; why && !std::exchange(storing, true)) {
+    std::string migration = id, text = *why;
     Clock::WallTime now = deps.clock.wall();
-    MakePatch make = [migration, reason, now](const Json& vmi) { return failed_patch(vmi, migration, reason, now); };
+    MakePatch make = [migration, text, now](const Json& vmi) { return failed_patch(vmi, migration, text, now); };
     spawn(executor, store(make), "migration: store");
   }
   if (handover.decision() != SourceHandover::Decision::Open) actions.clear();
@@ -274,10 +288,11 @@ Awaitable<void> Outgoing::Impl::run() {
 Awaitable<void> Outgoing::Impl::finish() {
   auto self = shared_from_this();
   StopToken token = stop.get_token();
+  if (failure.empty()) failure = stream_failure.empty() ? "the guest went on here" : stream_failure;
   bool moved = !gone && handover.decision() == SourceHandover::Decision::Released;
   log::info("{}/{}: migration {}: {}", ns, name, id,
             gone ? "the instance is gone, or migrates anew" : moved ? "the guest has moved" : "the guest stays: " + failure);
-  if (!gone && !moved) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure.empty() ? "the guest went on here" : failure));
+  if (!gone && !moved) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure));
   if (moved) {
     Clock::Time until = deps.clock.now() + kJobEnd;
     while (!job_ended && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token)) {}

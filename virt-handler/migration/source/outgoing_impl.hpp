@@ -37,11 +37,14 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   Awaitable<void> ask_again();
   Awaitable<void> see_whether_it_runs();
   void give_up(std::string reason);
+  /// Why it failed. Nothing: the job is about to tell.
+  std::optional<std::string> reason();
 
   // outgoing_job.cpp: before and during the job
   Awaitable<void> begin();
   Awaitable<Result<void>> try_to_begin();
   Awaitable<Result<void>> wait_for_hello();
+  Awaitable<Result<void>> ask_for_the_job(launcher::v1::MigrateRequest ask);
   Awaitable<void> measure();
   Awaitable<void> keep_link();
   void heard(const Json& message);
@@ -78,14 +81,17 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   Decision last_decision;
   bool all_sent = false, last_word = false;   ///< no sample counts any more; the progress is to be written once more
   Clock::Time progress_at{};
+  std::optional<Clock::Time> released_said_at;
   std::uint64_t dirty_rate = 0;
 
   const bool recovered;           ///< the job was begun in an earlier life
   Clock::Time born;
-  bool job_asked = false, job_ended = false, cancelled = false, guest_was_paused = false;
+  bool job_asked = false, job_ended = false, cancelled = false, guest_was_paused = false, post_copy = false;
   bool noting = false, releasing = false, cancelling = false, storing = false, steering = false, writing_progress = false, reading = false;
   bool gone = false, over = false;
   std::string failure;            ///< why it does not succeed; the first reason is kept
+  std::string stream_failure;     ///< what broke on the way; told when nobody knows better
+  std::optional<Clock::Time> kept_since;
 };
 
 }  // namespace nodevirt::virt_handler::migration

@@ -7,9 +7,10 @@ namespace nodevirt::virt_handler::migration {
 
 NV_DECLARE_FAILPOINT(kBeforeMigrate, "virt-handler.migration-before-begin");
 NV_DECLARE_FAILPOINT(kAfterMigrate, "virt-handler.migration-after-begin");
+NV_DECLARE_FAILPOINT(kPostCopy, "virt-handler.migration-post-copy");
 NV_DECLARE_FAILPOINT(kSwitchover, "virt-handler.migration-switchover");
 
-constexpr Clock::Duration kHelloLimit = 60s, kProgressPause = 1s;
+constexpr Clock::Duration kHelloLimit = 60s, kJobLimit = 60s, kProgressPause = 1s;
 
 /// How fast the guest writes, while the target is still being prepared.
 Awaitable<void> Outgoing::Impl::measure() {
@@ -38,6 +39,29 @@ Awaitable<Result<void>> Outgoing::Impl::wait_for_hello() {
   co_return Result<void>{};
 }
 
+/// A launcher that dies in between may have begun it or not: it is asked until it says so.
+Awaitable<Result<void>> Outgoing::Impl::ask_for_the_job(launcher::v1::MigrateRequest ask) {
+  auto self = shared_from_this();
+  StopToken token = stop.get_token();
+  Clock::Time until = deps.clock.now() + kJobLimit;
+  for (bool asked = false;;) {
+    Result<void> begun = Error{Code::Unavailable, "the source's launcher does not answer"};
+    if (MigrationRpc rpc = rpc_of(find_launcher()())) {
+      asked = true;
+      begun = co_await rpc->migrate(ask);
+    }
+    NV_FAILPOINT(kAfterMigrate);
+    bool unknown = !begun.ok() && (begun.error().code == Code::DeadlineExceeded || begun.error().code == Code::Unavailable);
+    if (!unknown || job_ended) co_return begun.ok() || job_ended ? Result<void>{} : begun;
+    log::warning("{}/{}: migration {}: {}", ns, name, id, begun.error().message);
+    if (deps.clock.now() >= until) {
+      if (!asked) co_return begun;
+      give_up(begun.error().message);
+    }
+    if (deps.clock.now() >= until || !co_await deps.clock.sleep(200ms, token)) co_return Result<void>{};  // its events will tell
+  }
+}
+
 Awaitable<Result<void>> Outgoing::Impl::try_to_begin() {
   auto self = shared_from_this();
   StopToken token = stop.get_token();
@@ -59,7 +83,7 @@ Awaitable<Result<void>> Outgoing::Impl::try_to_begin() {
   streams.failed = [weak](Error error) {
     if (auto impl = weak.lock()) {
       log::warning("{}/{}: migration {}: {}", impl->ns, impl->name, impl->id, error.message);
-      impl->give_up(error.message);
+      if (impl->stream_failure.empty()) impl->stream_failure = error.message;
     }
   };
   sockets = std::make_unique<PodSockets>(std::move(streams));
@@ -79,19 +103,11 @@ Awaitable<Result<void>> Outgoing::Impl::try_to_begin() {
   feed(written->vmi);
   if (cancelled || state.failed) co_return Error{Code::Cancelled, failure.empty() ? "it was taken back" : failure};
 
-  rpc = rpc_of(find_launcher()());
-  if (!rpc) co_return Error{Code::Unavailable, "the source's launcher does not answer"};
   launcher::v1::MigrateRequest ask = migrate_request(settings, plan, *object->view, id, domain(), hello->prepared);
   NV_FAILPOINT(kBeforeMigrate);
   job_asked = true;
-  auto begun = co_await rpc->migrate(ask);
-  NV_FAILPOINT(kAfterMigrate);
-  if (!begun.ok()) {
-    // Whether it was begun after all, the launcher's events would tell.
-    bool unknown = begun.error().code == Code::DeadlineExceeded || begun.error().code == Code::Unavailable;
-    if (unknown) give_up(begun.error().message);
-    if (!unknown) co_return begun.error();
-  }
+  auto begun = co_await ask_for_the_job(ask);
+  if (!begun.ok()) co_return begun.error();
   deps.event(*object, "Normal", "Migrating", fmt::format("The guest migrates to node {}.", state.target_node));
   if (cancelled) handover.cancel();
   co_return Result<void>{};
@@ -177,12 +193,17 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
       handover.switchover();
       break;
     case E::POST_COPY:
+      NV_FAILPOINT(kPostCopy);
+      if (std::exchange(post_copy, true)) break;
       if (policy) policy->post_copy_began();
       handover.post_copy();
       spawn(deps.executor, write_mode("PostCopy"), "migration: mode");
+      deps.event(*object, "Warning", "PostCopy",
+                 fmt::format("The guest runs on node {} now, while the rest of its memory still comes from node {}: should one of them, or the link "
+                             "between them, be lost before all of it is there, the guest is lost.", state.target_node, state.source_node));
       break;
     case E::RESUMED:
-      give_up(event.error().empty() ? "the guest went on at the source" : event.error());
+      if (!event.error().empty()) give_up(event.error());  // else the job's end tells why
       handover.resumed();
       break;
     case E::ENDED:
@@ -218,7 +239,7 @@ void Outgoing::Impl::decided(const Sample& sample, Decision decision) {
   last_decision = decision;
   for (Action& action : decision.actions) actions.push_back(std::move(action));
   std::string mode(to_string(decision.mode));
-  if (mode != state.mode && !state.mode.empty() && mode != "PostCopy") spawn(deps.executor, write_mode(mode), "migration: mode");
+  if (mode != state.mode && !state.mode.empty() && (mode != "PostCopy" || post_copy)) spawn(deps.executor, write_mode(mode), "migration: mode");
   if (progress->total_bytes == 0) return;  // QEMU does not count yet
   bool due = deps.clock.now() - progress_at >= kProgressPause;
   bool worth = !progress_written || api::worth_writing(*progress_written, *progress);

@@ -65,7 +65,9 @@ Awaitable<void> PodSockets::Impl::accept(std::shared_ptr<asio::posix::stream_des
         continue;
       }
       ++streams;
-      spawn(deps.executor, carry(fd, channel), "migration stream");
+      // QEMU 7.2 takes the first connection that reaches it for the main one: they arrive in the order they were made in.
+      if (channel == Channel::Memory) co_await carry(fd, channel);
+      else spawn(deps.executor, carry(fd, channel), "migration stream");
     }
   }
 }

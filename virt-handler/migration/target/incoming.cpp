@@ -48,7 +48,7 @@ void Incoming::Impl::feed(const Json& vmi) {
     state = *now;
     stored = vmi;
   }
-  handover.stored(superseded ? Owner::None : state.owner, !superseded && state.failed, !superseded && state.moved(), superseded);
+  handover.stored(superseded ? Owner::None : state.owner, !superseded && state.failed, !superseded && state.completed, superseded);
   poke();
 }
 
@@ -72,8 +72,10 @@ Awaitable<void> Incoming::Impl::tick() {
   StopToken token = stop.get_token();
   for (int ticks = 1; co_await deps.clock.sleep(250ms, token); ++ticks) {
     if (over) co_return;
-    // The informer tells it too; this is for the time after the label that it selects by.
-    if (ticks % 20 == 0 || (!link && told_once && ticks % 4 == 0)) spawn(deps.executor, refresh(), "migration: read the instance");
+    // The informer tells it too; this is for the time after the label that it selects by. A guest that stands here may
+    // have been decided on, and the link gone without a sign.
+    bool stands = came_in && handover.decision() == TargetHandover::Decision::Open;
+    if (ticks % 20 == 0 || ((!link || stands) && told_once && ticks % 4 == 0)) spawn(deps.executor, refresh(), "migration: read the instance");
     poke();
   }
 }
@@ -89,11 +91,13 @@ void Incoming::Impl::told(const launcher::v1::MigrationEvent& event) {
       break;
     case E::RESUMED:
       came_in = true;
-      handover.running();
+      // A launcher that was started anew does not know it any more.
+      if (post_copy || state.mode == "PostCopy") handover.post_copy();
+      else handover.running();
       break;
     case E::POST_COPY:
-      post_copy = true;
-      handover.launcher_known();
+      came_in = post_copy = true;
+      handover.post_copy();
       break;
     case E::ENDED:
       log::info("{}/{}: migration {}: nothing came in: {}", ns, name, id, event.error());
@@ -187,10 +191,22 @@ Awaitable<void> Incoming::Impl::store(MakePatch make) {
   poke();
 }
 
+/// In post-copy a guest whose source is gone stands still for ever (libvirt calls it running).
+void Incoming::Impl::look_whether_it_is_lost(const std::shared_ptr<Launcher>& launcher) {
+  bool broken = launcher && launcher->domain && launcher->domain->reason() == "PostcopyFailed";
+  if (!broken) {
+    broken_since.reset();
+    return;
+  }
+  if (!broken_since) broken_since = deps.clock.now();
+  if (deps.clock.now() - *broken_since >= kLostAfter) handover.lost();
+}
+
 void Incoming::Impl::act() {
   Executor executor = deps.executor;
   TargetHandover::Wants wants = handover.wants();
   std::shared_ptr<Launcher> launcher = find_launcher()();
+  look_whether_it_is_lost(launcher);
   bool to_prepare = told_once && !came_in && !prepared && !refused && handover.decision() == TargetHandover::Decision::Open && !state.finished();
   if (to_prepare && !std::exchange(preparing, true)) spawn(executor, prepare(), "migration: prepare");
   if (wants.say_loaded && link) {
@@ -213,7 +229,9 @@ void Incoming::Impl::act() {
       for (const std::string* ip : {&launcher->pod->ip, &launcher->pod->ip6})
         if (!ip->empty() && std::find(home.addresses.begin(), home.addresses.end(), *ip) == home.addresses.end()) home.addresses.push_back(*ip);
     }
-    if (handover.guest_lost()) home.failure = "the guest ended at the target before it ran there";
+    if (handover.guest_lost())
+      home.failure = post_copy || state.mode == "PostCopy" ? fmt::format("the guest is lost: it ran on node {} while its memory still came from node {}, which was lost", deps.node, state.source_node)
+                               : "the guest is lost: it ended at the target before it ran there";
     MakePatch make = [migration, home, now](const Json& vmi) { return completed_patch(vmi, migration, home, now); };
     storing = true;
     spawn(executor, store(make), "migration: store");

@@ -29,6 +29,7 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   void told(const launcher::v1::MigrationEvent& event);
   void heard(const Json& message);
   Awaitable<void> finish();
+  void look_whether_it_is_lost(const std::shared_ptr<Launcher>& launcher);
 
   // incoming_prepare.cpp
   Awaitable<void> prepare();
@@ -57,6 +58,7 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   bool preparing = false, resuming = false, abandoning = false, storing = false, reading = false;
   bool gone = false, over = false;
   std::optional<Clock::Time> not_loaded_since;         ///< ResumeTarget finds nothing
+  std::optional<Clock::Time> broken_since;             ///< post-copy stands still
 };
 
 }  // namespace nodevirt::virt_handler::migration

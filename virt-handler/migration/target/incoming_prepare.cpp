@@ -55,7 +55,7 @@ Awaitable<void> Incoming::Impl::prepare() {
       for (const auto& interface : ask->node().interfaces()) *prepared->add_interfaces() = interface;
     open_door();
     if (link) link->say(hello_message({token, *prepared}));
-  } else if (answer.error().code == Code::Unavailable && !token_.stop_requested() && rpc_of(find_launcher()())) {
+  } else if (answer.error().code == Code::Unavailable && ask.ok() && !token_.stop_requested()) {
     co_await deps.clock.sleep(500ms, token_);  // the launcher is being restarted
   } else if (!token_.stop_requested()) {
     log::warning("{}/{}: migration {}: {}", ns, name, id, answer.error().message);

@@ -173,6 +173,7 @@ class Steps {
     if (wants.note) step("source: notes", [&](World& w) { w.note = *wants.note; w.source.note_written(*wants.note); });
     if (wants.release && from_.call == Call::None) step("source: asks for the release", [](World& w) { w.call = Call::Sent; w.source.release_begun(); });
     if (wants.say_released) step("source: says released", [](World& w) { if (w.link) send(w.to_target, Word::Released); w.source.released_said(); });
+    if (from_.source.decision() == SourceHandover::Decision::Released) step("source: no answer comes", [](World& w) { w.source.answer_overdue(); });
     if (wants.say_kept) step("source: says kept", [](World& w) { if (w.link) send(w.to_target, Word::Kept); w.source.kept_said(); });
     if (wants.store_target) step("source: writes owner target", [](World& w) { w.owner = Owner::Target; });
     if (wants.store_failed) step("source: writes owner source", [](World& w) { w.owner = Owner::Source; w.failed = true; });

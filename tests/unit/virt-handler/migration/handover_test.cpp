@@ -32,6 +32,9 @@ TEST_CASE("source: the way of a migration that goes well") {
   source.released_said();
   source.ended(false);                           // its QEMU was killed: nothing follows from that
   CHECK(source.wants() == S::Wants{});
+  S unheard = source;
+  unheard.answer_overdue();
+  CHECK(unheard.wants().store_target);
   source.stored(Owner::None, false, true);
   CHECK(source.wants().done);
 }
@@ -121,16 +124,47 @@ TEST_CASE("source: in post-copy there is no way back, and its QEMU stays until t
   source.stored(Owner::None, false, false);
   source.link(true);
   source.post_copy();
-  CHECK(source.wants().say_released);
   CHECK_FALSE(source.wants().release);
-  source.released_said();
-  source.stored(Owner::None, false, true);
-  CHECK_FALSE(source.wants().done);
+  CHECK_FALSE(source.wants().say_released);      // this pod would be removed
+  S cut = source;
+  cut.link(false);
+  CHECK_FALSE(cut.wants().store_target);
+  S broken = source;
+  broken.ended(false);                           // the guest's memory is not over there
+  CHECK_FALSE(broken.wants().release);
+  CHECK_FALSE(broken.wants().say_released);
   source.ended(true);
   CHECK(source.wants().release);
   source.release_begun();
   source.release_answered(true);
+  CHECK(source.wants().say_released);
+  source.target_resumed();                       // it ran long before
+  cut = source;
+  cut.link(false);
+  CHECK(cut.wants().store_target);
+  source.released_said();
+  CHECK_FALSE(source.wants().done);
+  source.stored(Owner::None, false, true);
   CHECK(source.wants().done);
+}
+
+TEST_CASE("target: in post-copy the instance moves when the source is released, or the guest is lost") {
+  T target;
+  target.stored(Owner::None, false, false, false);
+  target.link(true);
+  target.post_copy();
+  CHECK(target.decision() == T::Decision::Run);
+  CHECK_FALSE(target.wants().resume);            // it runs
+  CHECK_FALSE(target.wants().complete);
+  CHECK_FALSE(target.wants().abandon);
+  T told = target, read = target, lost = target;
+  told.source_released();
+  CHECK(told.wants().complete);
+  read.stored(Owner::Target, false, false, false);
+  CHECK(read.wants().complete);
+  lost.lost();
+  CHECK(lost.wants().complete);
+  CHECK(lost.guest_lost());
 }
 
 TEST_CASE("source: cancelling ends the job, but not what is being released") {

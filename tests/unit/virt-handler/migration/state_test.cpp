@@ -110,6 +110,18 @@ TEST_CASE("the guest's new home is told at once") {
   CHECK(completed_patch(moved, "m1", home, kNow).empty());
 }
 
+TEST_CASE("a guest that was lost at the target has failed, and so has its migration") {
+  const Json vmi = instance(ours());
+  NewHome home{.node = "node2", .pod_uid = "p2", .addresses = {}, .failure = "the guest is lost"};
+  Json lost = patched(vmi, completed_patch(vmi, "m1", home, kNow));
+  CHECK(string_at(lost, {"status", "phase"}) == "Failed");
+  CHECK(string_at(lost, {"status", "migrationState", "failureReason"}) == "the guest is lost");
+  auto state = migration_of(lost);
+  CHECK(state->failed);
+  CHECK(state->completed);
+  CHECK_FALSE(state->moved());
+}
+
 TEST_CASE("what the target says when it is ready") {
   Hello hello{.token = "t"};
   hello.prepared.set_memory_socket("/a/b/memory.sock");
