@@ -42,10 +42,7 @@ def one(stage, side, write):
                 throttles.append(int(seen.split()[0]))
             from benchmarks.migration import FLAGS
             run = stage.pair.migrate(*FLAGS, *(["--auto-converge"] if side == "auto" else []), timeout=LIMIT, look=look)
-        if run["ok"]:
-            C.wait("ticks from the target", lambda: guest.moved_after(run["began"]), 20)
-        moved = guest.moved_after(run["began"]) if run["ok"] else None
-        end = moved or run["ended"]
+        end = guest.wait_move(run["began"]) if run["ok"] else run["ended"]
         outage, around = guest.outage(run["began"], end + 0.3)
         if guest.fault:
             raise C.Failed(guest.fault)

@@ -35,6 +35,14 @@ class Guest:
         """The stamp of the first tick from another address after `begin`; None: none yet."""
         return next((at for at in self.moves if at > begin), None)
 
+    def wait_move(self, begin, seconds=30):
+        """The stamp of the first tick from another address after `begin`."""
+        for _ in range(int(seconds / 0.05)):      # not by the clock: whoever stops all programs for a while stops this one, too
+            if at := self.moved_after(begin):
+                return at
+            time.sleep(0.05)
+        raise RuntimeError(f"no tick from the target within {seconds} s; {time.time() - self.at[-1]:.1f} s since the last one")
+
     def outage(self, begin, end):
         """The longest time without a tick, seconds, and that before the first tick at the target (None: it did not move)."""
         first, last = self._range(begin, end)
