@@ -67,7 +67,7 @@ class Policies(Counting):
             console.run("(cd /mnt; while :; do i=0; while [ $i -lt 24 ]; do dd if=a of=b bs=1M count=1 seek=$i conv=notrunc; i=$((i+1)); done; done) >/dev/null 2>&1 & true")
             self.count(console)
 
-    def go(self, name, *flags, timeout=150):
+    def go(self, name, *flags, timeout=300):
         """Migrates; returns (exit code, everything virtctl said, the samples, the migration)."""
         before = {m["metadata"]["uid"] for m in self.cluster.get("vmim")["items"]}
         with Watch(self.cluster, name) as watch:
@@ -101,7 +101,7 @@ class Policies(Counting):
         self.assertEqual(code, 3, said)
         self.assertEqual(self.throttle(samples), 0, said)
         why = m["status"]["migrationState"]["failureReason"]
-        self.assertRegex(why, r"writes (at least )?[\d.]+ .iB/s into a [\d.]+ MiB working set; at [\d.]+ MiB/s the last step needs [\d.]+ s, 0\.9 s allowed")
+        self.assertRegex(why, r"writes (at least )?[\d.]+ .iB/s( into a [\d.]+ MiB working set)?; at [\d.]+ MiB/s the last step needs [\d.]+ s, 0\.9 s allowed")
         self.assertIn(why.split(";")[0].split(": ")[-1], said)
         self.assertTrue(any(p["predictedEndSeconds"] is None for p, _ in samples), "nothing said that it has no end")
         self.assert_once(name)
@@ -118,7 +118,7 @@ class Policies(Counting):
         self.writer("busy")
         last = self.numbers("busy", 3)[-1]
         source = self.node("busy")
-        safe = {"completionTimeoutPerGiB": 45}
+        safe = {"completionTimeoutPerGiB": 70}
         # Always: whatever the request says.
         self.policy("AlwaysSafe", **safe)
         self.assert_refused_to_converge("busy", self.go("busy", "--force"))
@@ -131,7 +131,7 @@ class Policies(Counting):
         self.assertEqual(self.node("busy"), source)
         last = self.assert_counts_on("busy", last)
         for named, flags in (("PreferSafe", ["--force"]), ("PreferForced", []), ("AlwaysForced", ["--no-force"])):
-            self.policy(named, completionTimeoutPerGiB=140)
+            self.policy(named, completionTimeoutPerGiB=240)
             source = self.node("busy")
             self.assert_forced("busy", self.go("busy", *flags), source)
             state = self.cluster.get("vmi", "busy")["status"]["migrationState"]
@@ -142,7 +142,7 @@ class Policies(Counting):
     def test_the_ceiling_of_the_throttle(self):
         self.writer("tender")
         last = self.numbers("tender", 3)[-1]
-        self.policy("AlwaysForced", throttle=20, completionTimeoutPerGiB=50)
+        self.policy("AlwaysForced", throttle=20, completionTimeoutPerGiB=70)
         code, said, samples, m = self.go("tender")
         self.assertEqual(code, 3, said)
         self.assertLessEqual(self.throttle(samples), 20)
@@ -152,7 +152,7 @@ class Policies(Counting):
     def test_paused_for_the_last_step(self):
         self.writer("pausable")
         last, source = self.numbers("pausable", 3)[-1], self.node("pausable")
-        self.policy("AlwaysSafe", allowWorkloadDisruption=True, completionTimeoutPerGiB=40)
+        self.policy("AlwaysSafe", allowWorkloadDisruption=True, completionTimeoutPerGiB=55)
         code, said, samples, _ = self.go("pausable")
         self.assertEqual(code, 0, said)
         self.assertIn("Paused", {mode for _, mode in samples} | {p["mode"] for p, _ in samples}, said)
@@ -173,7 +173,7 @@ class Policies(Counting):
         self.addCleanup(put_back)
         self.writer("lazy")
         last, source = self.numbers("lazy", 3)[-1], self.node("lazy")
-        self.policy("AlwaysSafe", allowPostCopy=True, completionTimeoutPerGiB=60)
+        self.policy("AlwaysSafe", allowPostCopy=True, completionTimeoutPerGiB=90)
         code, said, samples, _ = self.go("lazy")
         self.assertEqual(code, 0, said)
         self.assertEqual(self.cluster.get("vmi", "lazy")["status"]["migrationState"]["mode"], "PostCopy", said)
