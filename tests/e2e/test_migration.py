@@ -4,8 +4,10 @@ import json
 import re
 import threading
 import time
+import unittest
 
 import cluster
+import ticks
 from cluster import Console, wait
 from migrating import Moves, Point
 from test_seed import banner
@@ -31,6 +33,34 @@ class Client:
             began = time.time()
             ok = banner(self.address, self.port).startswith("SSH-2.0")
             self.tries.append((began, time.time(), ok))
+
+
+class Judge(unittest.TestCase):
+    """The recorder's own judgement, without a guest."""
+    cases = [  # ticks as (time, side, number[, nonce]); whether it is well
+        ("moved", [(1, "a", 1), (1.001, "a", 2), (1.2, "b", 3)], True),
+        ("late on its own side", [(1, "a", 1), (1.001, "a", 4), (1.002, "a", 2)], True),
+        ("the last of the side that was left, late", [(1, "a", 1), (1.001, "b", 3), (1.002, "a", 2)], True),
+        ("twice", [(1, "a", 1), (1.001, "a", 2), (1.2, "b", 2)], False),
+        ("both run", [(1, "a", 1), (1.001, "b", 2), (1.002, "b", 4), (1.003, "a", 3)], False),
+        ("both run, apart", [(1, "a", 1), (1.001, "b", 2), (1.002, "a", 3)], False),
+        ("too late", [(1, "a", 1), (1.001, "a", 3), (3, "a", 2)], False),
+        ("started anew", [(1, "a", 1), (1.001, "a", 2, 8)], False),
+    ]
+
+    def test_judgement(self):
+        for name, said, well in self.cases:
+            with self.subTest(name):
+                judge = ticks.Judge()
+                for now, side, number, *nonce in said:
+                    judge.hear(now, side, (ticks.MAGIC, *(nonce or [7]), number, 1, 0, 1, 0, 0))
+                self.assertEqual(not judge.failures, well, judge.failures)
+
+    def test_faults(self):
+        judge = ticks.Judge()
+        judge.hear(1, "a", (ticks.MAGIC, 7, 1, 1, 0, 1, 0, 0))
+        judge.hear(1.1, "a", (ticks.MAGIC, 7, 2, 1, 1, 1, 0, 0))
+        self.assertIn("in memory 1", judge.failures[0])
 
 
 class Migration(Moves):

@@ -71,67 +71,17 @@ done
 """
 
 
-class Recorder:
-    def __init__(self, c, pause_us=1000, pages=1024, step=4):
-        self.c, self.pause_us, self.pages, self.step = c, pause_us, pages, step
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
-        try:
-            self.socket.setsockopt(socket.SOL_SOCKET, 33, 32 << 20)  # SO_RCVBUFFORCE
-        except PermissionError:
-            pass
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.socket.settimeout(0.2)
-        self.socket.bind((host_address(c), 0))
+class Judge:
+    """Pure: every tick is heard in the order of arrival."""
+
+    def __init__(self):
         self.times, self.numbers = array.array("d"), array.array("L")
         self.sides = []          # stays: [address, first number, last number, time of the last], in the order of numbers
         self.seen, self.late = bytearray(), 0
         self.stood = []          # [begin, end] of times in which this machine let nobody run
         self.nonce, self.last, self.faults, self.failures = None, None, (0, 0, 0), []
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
 
-    def machine(self, name, **kw):
-        """A machine whose guest ticks to this recorder."""
-        host, port = self.socket.getsockname()
-        script = SCRIPT.format(host=host, port=port, pause_us=self.pause_us, pages=self.pages, step=self.step)
-        out = vm(name, strategy=kw.pop("strategy", "Always"), user_data=script, **kw)
-        spec = out["spec"]["template"]["spec"]
-        spec["domain"]["devices"]["disks"].append({"name": "ticker", "disk": {"bus": "virtio"}, "serial": "TICKER"})
-        spec["volumes"].append({"name": "ticker", "containerDisk": {"image": "test/ticker:latest"}})
-        return out
-
-    def close(self):
-        self.stopped.set()
-        self.thread.join()
-        self.socket.close()
-
-    def _fail(self, text):
-        if len(self.failures) < 20:
-            self.failures.append(text)
-
-    def _run(self):
-        alive = time.time()
-        while not self.stopped.is_set():
-            now = time.time()
-            if now - alive > 1:  # it wakes five times in a second
-                self.stood.append((alive, now))
-            alive = now
-            try:
-                data, ancillary, _, sender = self.socket.recvmsg(256, 64)
-            except TimeoutError:
-                continue
-            if len(data) != TICK.size:
-                continue
-            now = time.time()
-            for level, kind, value in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
-                    seconds, nanos = struct.unpack("qq", value)
-                    now = seconds + nanos / 1e9
-            self._judge(now, sender[0], TICK.unpack(data))
-
-    def _judge(self, now, side, tick):
+    def hear(self, now, side, tick):
         magic, nonce, number, memory, memory_faults, disk, disk_faults, disk_errors = tick
         if magic != MAGIC:
             return
@@ -183,15 +133,13 @@ class Recorder:
         if not good or now - higher > 1:
             self._fail(f"at {now:.4f} {side}: tick {number} {now - higher:.3f} s after a later one; {self.sides[-3:]}")
 
+    def _fail(self, text):
+        if len(self.failures) < 20:
+            self.failures.append(text)
+
     def side(self):
         """The address of the pod that was heard last."""
         return self.sides[-1][0] if self.sides else None
-
-    def goes_on(self, ticks=50, timeout=60):
-        """Waits for so many ticks from now on, and for one more whole generation of the disk."""
-        began = len(self.numbers)
-        disk = self.last[2] if self.last else 0
-        wait("the guest ticks", lambda: len(self.numbers) - began >= ticks and self.last[2] >= disk + 2, timeout)
 
     def check(self, case):
         case.assertFalse(self.failures, "\n".join(self.failures))
@@ -208,3 +156,62 @@ class Recorder:
             if self.times[i] - self.times[i - 1] > worst:
                 worst, lost = self.times[i] - self.times[i - 1], self.numbers[i] - self.numbers[i - 1] - 1
         return worst * 1000, lost
+
+
+class Recorder(Judge):
+    def __init__(self, c, pause_us=1000, pages=1024, step=4):
+        super().__init__()
+        self.c, self.pause_us, self.pages, self.step = c, pause_us, pages, step
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, 33, 32 << 20)  # SO_RCVBUFFORCE
+        except PermissionError:
+            pass
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.socket.settimeout(0.2)
+        self.socket.bind((host_address(c), 0))
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def machine(self, name, **kw):
+        """A machine whose guest ticks to this recorder."""
+        host, port = self.socket.getsockname()
+        script = SCRIPT.format(host=host, port=port, pause_us=self.pause_us, pages=self.pages, step=self.step)
+        out = vm(name, strategy=kw.pop("strategy", "Always"), user_data=script, **kw)
+        spec = out["spec"]["template"]["spec"]
+        spec["domain"]["devices"]["disks"].append({"name": "ticker", "disk": {"bus": "virtio"}, "serial": "TICKER"})
+        spec["volumes"].append({"name": "ticker", "containerDisk": {"image": "test/ticker:latest"}})
+        return out
+
+    def close(self):
+        self.stopped.set()
+        self.thread.join()
+        self.socket.close()
+
+    def _run(self):
+        alive = time.time()
+        while not self.stopped.is_set():
+            now = time.time()
+            if now - alive > 1:  # it wakes five times in a second
+                self.stood.append((alive, now))
+            alive = now
+            try:
+                data, ancillary, _, sender = self.socket.recvmsg(256, 64)
+            except TimeoutError:
+                continue
+            if len(data) != TICK.size:
+                continue
+            now = time.time()
+            for level, kind, value in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+                    seconds, nanos = struct.unpack("qq", value)
+                    now = seconds + nanos / 1e9
+            self.hear(now, sender[0], TICK.unpack(data))
+
+    def goes_on(self, ticks=50, timeout=60):
+        """Waits for so many ticks from now on, and for one more whole generation of the disk."""
+        began = len(self.numbers)
+        disk = self.last[2] if self.last else 0
+        wait("the guest ticks", lambda: len(self.numbers) - began >= ticks and self.last[2] >= disk + 2, timeout)
