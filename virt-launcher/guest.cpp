@@ -102,6 +102,7 @@ Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json&
   tell_monitor();
   // A QEMU that died before the mark was written was taken for a failed start.
   deps_.queue.post([this] { look_whether_ended(); });
+  deps_.queue.post([this] { learn_versions(); }, 2s);
   deps_.queue.post([this] { bound_console_log(); }, 60s);
   log::info("the guest runs");
   return state(false);
@@ -164,8 +165,7 @@ void Guest::tell_monitor() {
 }
 
 void Guest::adopt(Session::Connection connection) {
-  // Not now: libvirtd would read what every QEMU can, and whoever starts a guest waits for that.
-  deps_.queue.post([this, connection] { learn_versions(*connection); }, 10s);
+  deps_.queue.post([this] { learn_versions(); }, 2s);  // whoever starts a guest needs libvirtd now
   if (migration_.target.waits()) return adopt_dhcp();
   auto d = connection->lookup(domain_name_);
   if (!d.ok()) {
@@ -252,7 +252,9 @@ void Guest::taken_over() {
   bool first = !mark_exists(deps_.paths.started_mark());
   write_mark(deps_.paths.started_mark(), "");
   tell_monitor();
-  if (first) deps_.queue.post([this] { bound_console_log(); }, 60s);
+  if (!first) return;
+  deps_.queue.post([this] { learn_versions(); }, 2s);
+  deps_.queue.post([this] { bound_console_log(); }, 60s);
 }
 
 }  // namespace nodevirt::virt_launcher

@@ -64,7 +64,7 @@ class Guest {
   Result<libvirt::Domain> domain(std::chrono::milliseconds timeout = std::chrono::seconds(20));
   Result<void> on_domain(std::function<Result<void>(libvirt::Domain&)> action);
   void adopt(Session::Connection connection);
-  void learn_versions(const libvirt::Connection& connection);
+  void learn_versions();
   void on_event(libvirt::DomainEvent event);
   void publish(std::string lifecycle, std::string detail, std::string message);
   void ended(std::string reason);

@@ -88,12 +88,15 @@ std::pair<std::string, std::string> Guest::versions() {
   return versions_;
 }
 
-// QEMU's version takes libvirtd some 50 ms the first time: it reads what the QEMUs of every architecture can do.
-void Guest::learn_versions(const libvirt::Connection& connection) {
-  auto text = [](Result<std::string> r) { return std::move(r).value_or(""); };
-  std::pair<std::string, std::string> known{text(connection.libvirt_version()), text(connection.hypervisor_version())};
+// Of QEMU itself: libvirtd would have to find out what the QEMUs of all architectures can do, and starts them for it.
+void Guest::learn_versions() {
+  auto connection = session_.connection(0ms);
+  std::string libvirt = connection.ok() ? (*connection)->libvirt_version().value_or("") : "";
+  auto qemu = migration_.monitor.execute("query-version");
   std::lock_guard lock(mutex_);
-  versions_ = std::move(known);
+  if (!libvirt.empty()) versions_.first = libvirt;
+  if (qemu.ok())
+    versions_.second = fmt::format("{}.{}.{}", int_at(*qemu, {"qemu", "major"}), int_at(*qemu, {"qemu", "minor"}), int_at(*qemu, {"qemu", "micro"}));
 }
 
 void Guest::bound_console_log() {

@@ -87,12 +87,6 @@ Result<std::string> Connection::libvirt_version() const {
   return version_text(v);
 }
 
-Result<std::string> Connection::hypervisor_version() const {
-  unsigned long v = 0;
-  if (virConnectGetVersion(conn_, &v) < 0) return last_error("read the hypervisor's version");
-  return version_text(v);
-}
-
 Result<std::string> Connection::capabilities() const {
   return take(virConnectGetCapabilities(conn_), "read the host's capabilities");
 }

@@ -36,8 +36,6 @@ class Connection {
 
   /// "9.0.0"
   Result<std::string> libvirt_version() const;
-  /// Of the hypervisor: "7.2.22".
-  Result<std::string> hypervisor_version() const;
   Result<std::string> capabilities() const;
   Result<std::string> domain_capabilities(const std::string& machine, const std::string& virt_type) const;
 

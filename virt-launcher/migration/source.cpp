@@ -135,6 +135,7 @@ Result<void> Source::cancel(const std::string& uid) {
       return refuse("SwitchedOver", "the guest has been sent whole: it goes on at the target, or here by itself when the target does not take it");
   }
   if (phase == Phase::running || phase == Phase::switched) {
+    log::info("migration {}: to be cancelled", uid);
     {
       std::lock_guard lock(mutex_);
       cancel_ = cancelled_ = true;
