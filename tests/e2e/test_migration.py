@@ -127,7 +127,7 @@ class Migration(Moves):
 
     def test_cancelled_while_it_runs(self):
         c = self.cluster
-        self.slow("slow")
+        self.slow("slow", "4Mi")  # its disks go first
         recorder = self.ticking("stays", {"pace": "slow"})
         node = self.node("stays")
         self.migrate("stays", "called-off")
@@ -135,7 +135,7 @@ class Migration(Moves):
 
         def progress():
             return json.loads(c.get("vmi", "stays")["metadata"]["annotations"].get("nodevirt.io/migration-progress", "{}"))
-        wait("its progress", lambda: progress().get("totalBytes", 0) > 0 and progress()["explanation"], 30)
+        wait("its progress", lambda: progress().get("totalBytes", 0) > 0 and progress()["explanation"], 60)
         wait("the migration tells it too", lambda: " of " in c.kubectl("get", "vmim", "called-off"), 10)
         c.kubectl("delete", "vmim", "called-off", "--wait=false")
         wait("cancelled", lambda: self.state("stays").get("failed"), 60)
