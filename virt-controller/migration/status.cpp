@@ -124,7 +124,11 @@ Json hand_over_patch(const HandOverInput& in) {
   const Json* pods = find(in.instance, {"status", "activePods"});
   if (!pods || !pods->is_object()) patch.push_back(patch_op("add", "/status/activePods", Json::object()));
   patch.push_back(patch_op("add", "/status/activePods/" + in.target->meta.uid, in.target->node));
-  add_metadata_entry(patch, in.instance, "labels", api::kMigrationTargetNodeLabel, in.target->node);
+  // Also where it stands already: the migration before may be about to remove it, and did not when this wins.
+  if (string_at(in.instance, {"metadata", "labels", api::kMigrationTargetNodeLabel}) == in.target->node)
+    patch.push_back(patch_op("add", metadata_path("labels", api::kMigrationTargetNodeLabel), in.target->node));
+  else
+    add_metadata_entry(patch, in.instance, "labels", api::kMigrationTargetNodeLabel, in.target->node);
   add_metadata_entry(patch, in.instance, "annotations", api::kMigrationSettingsAnnotation, api::format_migration_settings(uid, in.config));
   return patch;
 }

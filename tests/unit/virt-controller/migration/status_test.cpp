@@ -74,6 +74,11 @@ TEST_CASE("handing over names everything that the virt-handlers need") {
   Json replaced = patched(old, hand_over_patch({old, vmim(), target(), "p", {}}));
   CHECK_FALSE(replaced["status"]["migrationState"].contains("completed"));
   CHECK_FALSE(replaced["status"]["migrationState"].contains("targetNodeAddress"));
+  // Its label, for the same node, may be removed in between.
+  old["metadata"]["labels"] = {{"app", "x"}, {std::string(api::kMigrationTargetNodeLabel), target()->node}};
+  Json patch_over_label = hand_over_patch({old, vmim(), target(), "p", {}});
+  old["metadata"]["labels"].erase(std::string(api::kMigrationTargetNodeLabel));
+  CHECK(string_at(patched(old, patch_over_label), {"metadata", "labels", api::kMigrationTargetNodeLabel}) == target()->node);
 }
 
 TEST_CASE("what was handed over is read back") {
