@@ -26,8 +26,8 @@ class PumpLoop {
       SSL_set_read_ahead(raw_.ssl, 1);
       SSL_set_default_read_buffer_len(raw_.ssl, kPumpBuffer);
     }
-    to_pod_ = make(node_end, pod_end, std::move(raw_.ahead));
-    from_pod_ = make(pod_end, node_end, "");
+    to_pod_ = buffered_direction(node_end, pod_end, std::move(raw_.ahead));
+    from_pod_ = buffered_direction(pod_end, node_end, "");
   }
 
   Pump::Totals run() {
@@ -50,12 +50,6 @@ class PumpLoop {
   }
 
  private:
-  static std::unique_ptr<Direction> make(PumpEnd source, PumpEnd sink, std::string ahead) {
-    if (!source.ssl && !sink.ssl && ahead.empty())
-      if (auto direction = spliced_direction(source, sink)) return direction;
-    return buffered_direction(source, sink, std::move(ahead));
-  }
-
   /// A few steps before the other direction has its turn.
   static Wait burst(Direction& direction, std::uint64_t& moved) {
     Wait now = Wait::None;

@@ -2,14 +2,11 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "pkg/base/file.hpp"
 #include "pkg/net/tls_context.hpp"
 
 namespace nodevirt::virt_handler::migration {
@@ -136,50 +133,10 @@ class Buffered final : public Direction {
   bool end_ = false, done_ = false;
 };
 
-class Spliced final : public Direction {
- public:
-  Spliced(PumpEnd source, PumpEnd sink, Fd out, Fd in) : source_(source), sink_(sink), out_(std::move(out)), in_(std::move(in)) {}
-
-  Wait step(std::uint64_t& moved) override {
-    if (done_) return Wait::Done;
-    if (inside_ == 0) {
-      ssize_t n = splice(source_.fd, nullptr, in_.get(), nullptr, kPumpBuffer * 4, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-      if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Wait::ReadableSource;
-      if (n < 0) return fail(std::string("read: ") + std::strerror(errno));
-      if (n == 0) {
-        shutdown(sink_.fd, SHUT_WR);
-        done_ = true;
-        return Wait::Done;
-      }
-      inside_ = static_cast<std::size_t>(n);
-    }
-    ssize_t n = splice(out_.get(), nullptr, sink_.fd, nullptr, inside_, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Wait::WritableSink;
-    if (n <= 0) return fail(std::string("write: ") + std::strerror(n < 0 ? errno : EPIPE));
-    inside_ -= static_cast<std::size_t>(n);
-    moved += static_cast<std::uint64_t>(n);
-    return Wait::None;
-  }
-
- private:
-  PumpEnd source_, sink_;
-  Fd out_, in_;
-  std::size_t inside_ = 0;   ///< bytes in the pipe
-  bool done_ = false;
-};
-
 }  // namespace
 
 std::unique_ptr<Direction> buffered_direction(PumpEnd source, PumpEnd sink, std::string ahead) {
   return std::make_unique<Buffered>(source, sink, std::move(ahead));
-}
-
-std::unique_ptr<Direction> spliced_direction(PumpEnd source, PumpEnd sink) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return nullptr;
-  Fd out(ends[0]), in(ends[1]);
-  fcntl(in.get(), F_SETPIPE_SZ, static_cast<int>(kPumpBuffer * 4));
-  return std::make_unique<Spliced>(source, sink, std::move(out), std::move(in));
 }
 
 }  // namespace nodevirt::virt_handler::migration

@@ -36,7 +36,5 @@ inline constexpr std::size_t kPumpBuffer = 256u << 10;
 
 /// Through a buffer; `ahead` comes before what is read.
 std::unique_ptr<Direction> buffered_direction(PumpEnd source, PumpEnd sink, std::string ahead);
-/// Through a pipe, for two plain sockets; null when there are no pipes left.
-std::unique_ptr<Direction> spliced_direction(PumpEnd source, PumpEnd sink);
 
 }  // namespace nodevirt::virt_handler::migration
