@@ -1,6 +1,7 @@
 // What is written into a migration, and by it into its instance.
 #include <catch2/catch.hpp>
 
+#include "api/names.hpp"
 #include "pkg/k8s/json_patch.hpp"
 #include "virt-controller/migration/status.hpp"
 
