@@ -144,7 +144,7 @@ class Migration(Moves):
         self.assertEqual(self.node("stays"), node)
         self.runs_here("stays", recorder)
         c.kubectl("delete", "migrationpolicy", "slow")
-        self.moves_on("stays", "after", recorder)
+        self.moves_on("stays", "stays-after", recorder)
 
     def test_a_loss_of_each_program_and_of_the_link(self):
         recorder = self.ticking("tough")
@@ -164,7 +164,7 @@ class Migration(Moves):
         for number, (point, who) in enumerate(losses):
             with self.subTest(point=point, lost=who):
                 print(self.loses("tough", f"m{number}", point, who, recorder), flush=True)
-        self.moves_on("tough", "after", recorder)
+        self.moves_on("tough", "tough-after", recorder)
 
 
 if __name__ == "__main__":
