@@ -6,6 +6,7 @@
 #include "pkg/domain/destination.hpp"
 #include "virt-launcher/migration/base_identity.hpp"
 #include "virt-launcher/migration/copied_disks.hpp"
+#include "virt-launcher/migration/leftovers.hpp"
 #include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/source.hpp"
 
@@ -45,6 +46,7 @@ Result<void> Source::begin(const v1::MigrateRequest& q) {
   if (auto asked = context_.monitor.execute("query-status"); !asked.ok())
     return refuse("NoMonitor", fmt::format("the guest's second monitor does not answer ({}); a guest that was started by an older "
                                            "version must be restarted before it can migrate", asked.error().message));
+  NV_TRY_VOID(drop_leftovers([&](std::string_view command, const Json& arguments) { return context_.monitor.execute(command, arguments); }));
   NV_TRY(libvirt::MigrationPlan p, plan(q, domain));
   NV_TRY_VOID(set_parameters(q));
   if (q.max_downtime_ms()) NV_TRY_VOID(libvirt::set_max_downtime(domain, q.max_downtime_ms()));

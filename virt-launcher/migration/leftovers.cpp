@@ -1,0 +1,71 @@
+#include "virt-launcher/migration/leftovers.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "pkg/base/log.hpp"
+
+namespace nodevirt::virt_launcher::migration {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kPatience = 5s;
+constexpr auto kPause = 20ms;
+
+// A node goes before the one that it stands on.
+std::vector<std::string> leftover_nodes(const Json& nodes) {
+  std::vector<std::string> formats, storages;
+  if (!nodes.is_array()) return {};
+  for (const Json& node : nodes) {
+    auto name = string_at(node, {"node-name"});
+    if (!name.starts_with("migration-")) continue;
+    if (name.ends_with("-format")) formats.push_back(name);
+    if (name.ends_with("-storage")) storages.push_back(name);
+  }
+  formats.insert(formats.end(), storages.begin(), storages.end());
+  return formats;
+}
+
+// True when no mirror job is left. A concluded one stays until it is dismissed: libvirt makes them so.
+Result<bool> end_mirrors(const Execute& execute) {
+  NV_TRY(Json jobs, execute("query-jobs", Json::object()));
+  bool none = true;
+  if (!jobs.is_array()) return none;
+  for (const Json& job : jobs) {
+    if (string_at(job, {"type"}) != "mirror") continue;
+    none = false;
+    auto id = string_at(job, {"id"});
+    // It may end by itself in between: the next look tells.
+    if (string_at(job, {"status"}) == "concluded") (void)execute("job-dismiss", {{"id", id}});
+    else (void)execute("block-job-cancel", {{"device", id}, {"force", true}});
+  }
+  return none;
+}
+
+}  // namespace
+
+Result<void> drop_leftovers(const Execute& execute) {
+  NV_TRY(Json nodes, execute("query-named-block-nodes", {{"flat", true}}));
+  const auto names = leftover_nodes(nodes);
+  if (names.empty()) return {};
+  for (auto until = std::chrono::steady_clock::now() + kPatience;;) {
+    NV_TRY(bool ended, end_mirrors(execute));
+    if (ended) break;
+    if (std::chrono::steady_clock::now() > until)
+      return Error(Code::Unavailable, "NotYet", "the disk copies of the migration before do not end");
+    std::this_thread::sleep_for(kPause);
+  }
+  for (const auto& name : names) {
+    log::info("removes {}, which a migration left behind", name);
+    auto gone = execute("blockdev-del", {{"node-name", name}});
+    if (!gone.ok()) return gone.error().with_context(fmt::format("remove {}, which the migration before left behind", name));
+  }
+  return {};
+}
+
+}  // namespace nodevirt::virt_launcher::migration
