@@ -194,6 +194,22 @@ Awaitable<Result<void>> fence(Ptr<Impl> self, typename Impl::Round* r) {
   co_return Result<void>();
 }
 
+// `how` ends the event's sentence.
+template <class Impl>
+Awaitable<Result<void>> remove_pods_at_once(Ptr<Impl> self, typename Impl::Round* r, std::string how) {
+  auto pods = r->seen.pods;
+  for (const auto& pod : pods) {
+    client::DeleteOptions options;
+    options.uid = pod->meta.uid;
+    options.grace_period_seconds = 0;
+    std::string name = pod->meta.name;
+    auto done = co_await self->ctx.client.remove(kPods, r->ns, name, options);
+    if (!done.ok() && !k8s::is_not_found(done.error())) co_return done.error().with_context("delete pod " + name);
+    self->ctx.events.event(reference_to(r->object), "Normal", "SuccessfulDelete", "Deleted virtual machine pod " + name + how);
+  }
+  co_return Result<void>();
+}
+
 // kubelet, or the pod runner, is not there to confirm the end of these pods; the fence has.
 template <class Impl>
 Awaitable<Result<void>> force_pods(Ptr<Impl> self, typename Impl::Round* r) {
@@ -203,17 +219,7 @@ Awaitable<Result<void>> force_pods(Ptr<Impl> self, typename Impl::Round* r) {
     r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
     co_return Result<void>();
   }
-  auto pods = r->seen.pods;
-  for (const auto& pod : pods) {
-    client::DeleteOptions options;
-    options.uid = pod->meta.uid;
-    options.grace_period_seconds = 0;
-    std::string name = pod->meta.name;
-    auto done = co_await self->ctx.client.remove(kPods, r->ns, name, options);
-    if (!done.ok() && !k8s::is_not_found(done.error())) co_return done.error().with_context("delete pod " + name);
-    self->ctx.events.event(reference_to(r->object), "Normal", "SuccessfulDelete", "Deleted virtual machine pod " + name + " without its node");
-  }
-  co_return Result<void>();
+  co_return co_await remove_pods_at_once(self, r, " without its node");
 }
 
 // Only virt-controller hands over, and this instance will not be any more: virt-handler starts nothing in these pods.
@@ -225,17 +231,7 @@ Awaitable<Result<void>> drop_pods(Ptr<Impl> self, typename Impl::Round* r) {
     r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
     co_return Result<void>();
   }
-  auto pods = r->seen.pods;
-  for (const auto& pod : pods) {
-    client::DeleteOptions options;
-    options.uid = pod->meta.uid;
-    options.grace_period_seconds = 0;
-    std::string name = pod->meta.name;
-    auto done = co_await self->ctx.client.remove(kPods, r->ns, name, options);
-    if (!done.ok() && !k8s::is_not_found(done.error())) co_return done.error().with_context("delete pod " + name);
-    self->ctx.events.event(reference_to(r->object), "Normal", "SuccessfulDelete", "Deleted virtual machine pod " + name + ": its node does not answer, and nothing was started in it");
-  }
-  co_return Result<void>();
+  co_return co_await remove_pods_at_once(self, r, ": its node does not answer, and nothing was started in it");
 }
 
 // The cache may lag behind; only the server knows that there is no pod.
