@@ -1,12 +1,12 @@
 #include "standalone/nodes/forwarding.hpp"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "pkg/base/file.hpp"
 #include "pkg/base/json.hpp"
 #include "pkg/base/log.hpp"
+#include "standalone/nodes/machine_lock.hpp"
 
 namespace nodevirt::nodes {
 namespace fs = std::filesystem;
@@ -27,15 +27,7 @@ Result<void> set(const fs::path& path, std::string_view value) {
   return {};
 }
 
-Result<Fd> lock(const ForwardingPlaces& places) {
-  NV_TRY_VOID(make_dirs(places.record_dir, 0755));
-  const fs::path path = places.record_dir / "forwarding.lock";
-  Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) return errno_error(errno, "open " + path.string());
-  while (flock(fd.get(), LOCK_EX) != 0)
-    if (errno != EINTR) return errno_error(errno, "lock " + path.string());
-  return fd;
-}
+Result<Fd> lock(const ForwardingPlaces& places) { return lock_machine("forwarding", places.record_dir); }
 
 /// What was there before; empty when nobody of us changed it since the machine was started.
 std::string recorded(const ForwardingPlaces& places) {

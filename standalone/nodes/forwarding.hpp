@@ -3,13 +3,13 @@
 #include <filesystem>
 #include <string>
 
-#include "pkg/base/result.hpp"
+#include "standalone/nodes/machine_lock.hpp"
 
 namespace nodevirt::nodes {
 
 /// Where to look; tests name their own.
 struct ForwardingPlaces {
-  std::filesystem::path record_dir = "/run/nodevirt";                      ///< forgotten with the machine's uptime, as the setting is
+  std::filesystem::path record_dir = kMachineFolder;   ///< forgotten with the machine's uptime, as the setting is
   std::filesystem::path setting = "/proc/sys/net/ipv4/ip_forward";
   std::filesystem::path links = "/sys/class/net";
 };

@@ -29,6 +29,11 @@ Result<std::vector<Cidr>> taken_ranges(const std::string& except_bridge);
 /// Ranges found in `ip -j route show table all` and `ip -j address`. Pure.
 std::vector<Cidr> ranges_in_use(const Json& routes, const Json& addresses, const std::string& except_bridge);
 
+/// A range of this instance that another one, which is up, uses on its bridge; "10.233.0.0/24 (nvbr1a2b3c)", or empty.
+Result<std::string> range_of_another(const Ranges& ours, const std::string& our_bridge);
+/// The same from `ip -j route show table all`. Pure.
+std::string range_of_another(const Json& routes, const Ranges& ours, const std::string& our_bridge);
+
 /// For each range the wanted one when the user named it, else the first free candidate.
 struct WantedRanges {
   std::string nodes, pods, services;   ///< empty: choose

@@ -22,10 +22,35 @@ std::vector<Cidr> ranges_in_use(const Json& routes, const Json& addresses, const
   return out;
 }
 
-Result<std::vector<Cidr>> taken_ranges(const std::string& except_bridge) {
+std::string range_of_another(const Json& routes, const Ranges& ours, const std::string& our_bridge) {
+  if (!routes.is_array()) return "";
+  for (const Json& r : routes) {
+    const std::string dev = string_at(r, {"dev"});
+    auto theirs = Cidr::parse(string_at(r, {"dst"}));
+    if (!dev.starts_with("nvbr") || dev == our_bridge || !theirs.ok()) continue;
+    for (const Cidr& mine : {ours.nodes, ours.pods, ours.services})
+      if (mine.overlaps(*theirs)) return fmt::format("{} ({})", mine.to_string(), dev);
+  }
+  return "";
+}
+
+namespace {
+
+Result<Json> all_routes() {
   NV_TRY(std::string routes, check_output(Command{.argv = {"ip", "-j", "-4", "route", "show", "table", "all"}}));
+  return parse_json(routes.empty() ? "[]" : routes);
+}
+
+}  // namespace
+
+Result<std::string> range_of_another(const Ranges& ours, const std::string& our_bridge) {
+  NV_TRY(Json routes, all_routes());
+  return range_of_another(routes, ours, our_bridge);
+}
+
+Result<std::vector<Cidr>> taken_ranges(const std::string& except_bridge) {
+  NV_TRY(Json r, all_routes());
   NV_TRY(std::string addresses, check_output(Command{.argv = {"ip", "-j", "-4", "address"}}));
-  NV_TRY(Json r, parse_json(routes.empty() ? "[]" : routes));
   NV_TRY(Json a, parse_json(addresses.empty() ? "[]" : addresses));
   return ranges_in_use(r, a, except_bridge);
 }

@@ -10,6 +10,7 @@
 #include "pkg/base/file.hpp"
 #include "pkg/base/log.hpp"
 #include "pkg/client/kubeconfig.hpp"
+#include "standalone/nodes/machine_lock.hpp"
 #include "standalone/supervisor/control.hpp"
 #include "standalone/supervisor/flags.hpp"
 #include "standalone/supervisor/pods_left.hpp"
@@ -101,6 +102,10 @@ Result<Instance> settle(const UpOptions& o, const DataDir& data) {
       if (!given.empty() && given != now.to_string())
         return Error{Code::FailedPrecondition, fmt::format("{} is {} in {} and cannot be changed afterwards; `nodevirt reset` starts anew", flag,
                                                            now.to_string(), data.root.string())};
+    NV_TRY(std::string clash, nodes::range_of_another(i.ranges, "nvbr" + i.hash));
+    if (!clash.empty())
+      return Error{Code::FailedPrecondition, fmt::format("{} is used by another instance that is up on this machine; stop that one first, or start anew "
+                                                         "here with `nodevirt reset`", clash)};
   } else {
     NV_TRY(auto taken, nodes::taken_ranges("nvbr" + i.hash));
     NV_TRY(i.ranges, nodes::choose_ranges(wanted, taken));
@@ -188,6 +193,8 @@ Result<void> prepare(Prepared& p, const UpOptions& o, const LinkedPrograms& link
   NV_TRY_VOID(make_dirs(data.root, 0755));
   NV_TRY_VOID(make_dirs(data.run(), 0755));
   NV_TRY(p.lock, take_lock(data));
+  // Ranges that one instance has chosen are seen by others when its bridge is up.
+  NV_TRY(Fd choosing, nodes::lock_machine("networks"));
   NV_TRY(Instance instance, settle(o, data));
   NV_TRY_VOID(open_host_listeners(p, instance));
   NV_TRY(Users users, ensure_users());
@@ -201,6 +208,7 @@ Result<void> prepare(Prepared& p, const UpOptions& o, const LinkedPrograms& link
   p.context.instance = instance;
   p.networked = true;
   NV_TRY_VOID(nodes::bring_up(t));
+  choosing.reset();
   for (const auto& n : t.nodes) NV_TRY_VOID(make_dirs(data.node(n.name), 0755));
   NV_TRY(ListenAddress at, parse_listen(instance.listen));
   NV_TRY_VOID(open_node_doors(p, t, at.port));

@@ -1,5 +1,7 @@
 """`nodevirt` itself in odd states: one clear message each, nothing half-made, and mending the cause is enough."""
 import glob
+import ipaddress
+import json
 import os
 import shutil
 import signal
@@ -7,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -345,6 +348,45 @@ class FullDisk(unittest.TestCase):
             c.virtctl("unpause", "vmi", "filler")
             console.expect("done-writing", 120)
             self.assertIn("42", console.run("echo $((6*7))"))
+
+
+class Two(unittest.TestCase):
+    """Two instances on one machine."""
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root")
+
+    def ranges(self, c):
+        with open(f"{c.data}/instance.json") as f:
+            instance = json.load(f)
+        return [ipaddress.ip_network(instance[k]) for k in ("nodeCIDR", "podCIDR", "serviceCIDR")]
+
+    def test_started_at_the_same_moment(self):
+        clusters = []
+        starts = [threading.Thread(target=lambda: clusters.append(Cluster())) for _ in range(2)]
+        for start in starts:
+            start.start()
+        for start in starts:
+            start.join()
+        for c in clusters:
+            self.addCleanup(c.close)
+        self.assertEqual(len(clusters), 2)
+        one, other = map(self.ranges, clusters)
+        self.assertFalse([(a, b) for a in one for b in other if a.overlaps(b)])
+
+    def test_its_ranges_were_taken_meanwhile(self):
+        first = Cluster()
+        self.addCleanup(first.close)
+        first.nodevirt("down")
+        other = Cluster()
+        self.addCleanup(other.close)
+        self.assertEqual(self.ranges(first), self.ranges(other))  # what the first left is free
+        done = first.nodevirt("up", "--detach", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("is used by another instance that is up on this machine", done.stderr)
+        other.nodevirt("down")
+        first.up()
 
 
 class NoKvm(unittest.TestCase):

@@ -1,5 +1,11 @@
+#include <atomic>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <thread>
+
 #include <catch2/catch.hpp>
 
+#include "standalone/nodes/machine_lock.hpp"
 #include "standalone/nodes/network.hpp"
 
 using namespace nodevirt;
@@ -42,6 +48,32 @@ TEST_CASE("ranges that somebody uses are passed over", "[nodes]") {
   REQUIRE_FALSE(clash.ok());
   CHECK(clash.error().message.find("--node-cidr") != std::string::npos);
   CHECK_FALSE(choose_ranges({.pods = "10.9.0.0/24"}, taken).ok());
+}
+
+TEST_CASE("an instance that comes back sees that another one has its ranges", "[nodes]") {
+  const Ranges ours{Cidr::parse("10.233.0.0/24").value(), Cidr::parse("10.234.0.0/16").value(), Cidr::parse("10.96.0.0/16").value()};
+  struct Case { std::string name, routes, want; };
+  for (const Case& c : {Case{"nobody", R"([{"dst":"default","dev":"eth0"}])", ""},
+                        Case{"its own bridge", R"([{"dst":"10.233.0.0/24","dev":"nvbraaaaaa"}])", ""},
+                        Case{"another's pods", R"([{"dst":"10.234.2.0/24","dev":"nvbrbbbbbb"}])", "10.234.0.0/16 (nvbrbbbbbb)"},
+                        Case{"a wider route of the machine", R"([{"dst":"10.0.0.0/8","dev":"wg0"}])", ""},
+                        Case{"another's other ranges", R"([{"dst":"10.233.1.0/24","dev":"nvbrbbbbbb"}])", ""}}) {
+    DYNAMIC_SECTION(c.name) { CHECK(range_of_another(parse_json(c.routes).value(), ours, "nvbraaaaaa") == c.want); }
+  }
+}
+
+TEST_CASE("a lock of the machine is held by one", "[nodes]") {
+  TempDir dir;
+  auto first = lock_machine("networks", dir.path());
+  REQUIRE(first.ok());
+  std::atomic<bool> second_has_it = false;
+  std::thread second([&] { second_has_it = lock_machine("networks", dir.path()).ok(); });
+  Fd probe(open((dir.path() / "networks.lock").c_str(), O_RDWR | O_CLOEXEC));
+  CHECK(flock(probe.get(), LOCK_EX | LOCK_NB) != 0);
+  CHECK_FALSE(second_has_it);
+  first->reset();
+  second.join();
+  CHECK(second_has_it);
 }
 
 TEST_CASE("two data directories never share a name", "[nodes]") {
