@@ -1,12 +1,13 @@
 #include "virt-handler/migration/stream/node_port.hpp"
 
+#include <atomic>
+
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include "pkg/base/log.hpp"
@@ -28,7 +29,8 @@ struct NodePort::Impl : std::enable_shared_from_this<Impl> {
   Deps deps;
   asio::basic_socket_acceptor<asio::ip::tcp, Executor> acceptor;
   std::map<std::string, Entry> entries;
-  std::size_t openings = 0, streams = 0;
+  std::size_t openings = 0;
+  const std::shared_ptr<std::atomic<std::size_t>> streams = std::make_shared<std::atomic<std::size_t>>(0);
 
   Awaitable<void> serve(int fd);
   Awaitable<Result<StreamHeader>> hear(std::shared_ptr<net::FdStream> stream, bool tls);
@@ -71,17 +73,14 @@ Result<Fd> NodePort::Impl::connect_pod(const Route& route, Channel channel) cons
 }
 
 void NodePort::Impl::move(std::shared_ptr<net::FdStream> stream, Fd pod, const StreamHeader& header) {
-  std::weak_ptr<Impl> weak = weak_from_this();
-  Executor executor = deps.executor;
+  // The pump's thread may outlive all else of this.
+  std::shared_ptr<std::atomic<std::size_t>> open = streams;
   std::string what = fmt::format("migration {}: {} stream", header.migration, to_string(header.channel));
-  auto ended = [weak, executor, what](const Pump::Totals& totals) {
+  auto ended = [open, what](const Pump::Totals& totals) {
     log::debug("{}: {} bytes in, {} out{}{}", what, totals.to_pod, totals.from_pod, totals.error.empty() ? "" : ": ", totals.error);
-    auto count = [weak] {
-      if (auto impl = weak.lock()) --impl->streams;
-    };
-    asio::post(executor, count);
+    --*open;
   };
-  ++streams;
+  ++*streams;
   entries[header.migration].pumps.push_back(Pump::start(stream->release(), pod.release(), ended));
 }
 
@@ -191,6 +190,6 @@ void NodePort::forget(const std::string& migration, bool end_streams) {
   impl_->entries.erase(found);
 }
 
-std::size_t NodePort::streams() const { return impl_->streams; }
+std::size_t NodePort::streams() const { return *impl_->streams; }
 
 }  // namespace nodevirt::virt_handler::migration

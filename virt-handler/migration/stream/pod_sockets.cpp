@@ -1,5 +1,6 @@
 #include "virt-handler/migration/stream/pod_sockets.hpp"
 
+#include <atomic>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include "pkg/base/log.hpp"
@@ -44,7 +44,7 @@ struct PodSockets::Impl : std::enable_shared_from_this<Impl> {
   Deps deps;
   std::vector<std::shared_ptr<asio::posix::stream_descriptor>> listeners;
   std::vector<std::weak_ptr<Pump>> pumps;
-  std::size_t streams = 0;
+  const std::shared_ptr<std::atomic<std::size_t>> streams = std::make_shared<std::atomic<std::size_t>>(0);
   bool stopped = false;
 
   Awaitable<void> accept(std::shared_ptr<asio::posix::stream_descriptor> listener, Channel channel);
@@ -60,11 +60,11 @@ Awaitable<void> PodSockets::Impl::accept(std::shared_ptr<asio::posix::stream_des
     for (;;) {
       int fd = accept4(listener->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
       if (fd < 0) break;
-      if (streams >= deps.max_streams) {
+      if (*streams >= deps.max_streams) {
         ::close(fd);
         continue;
       }
-      ++streams;
+      ++*streams;
       // QEMU 7.2 takes the first connection that reaches it for the main one: they arrive in the order they were made in.
       if (channel == Channel::Memory) co_await carry(fd, channel);
       else spawn(deps.executor, carry(fd, channel), "migration stream");
@@ -81,19 +81,16 @@ Awaitable<void> PodSockets::Impl::carry(int fd, Channel channel) {
   StreamHeader header{.migration = deps.migration, .instance = deps.instance, .channel = channel, .token = plain ? deps.plain_token : std::string()};
   auto opened = co_await open_stream(target, deps.tls, header);
   if (!opened.ok()) {
-    --streams;
+    --*streams;
     if (deps.failed) deps.failed(opened.error());
     co_return;
   }
-  std::weak_ptr<Impl> weak = self;
-  Executor executor = deps.executor;
+  // The pump's thread may outlive all else of this.
+  std::shared_ptr<std::atomic<std::size_t>> open = streams;
   std::string what = fmt::format("migration {}: {} stream", deps.migration, to_string(channel));
-  auto ended = [weak, executor, what](const Pump::Totals& totals) {
+  auto ended = [open, what](const Pump::Totals& totals) {
     log::debug("{}: {} bytes out, {} in{}{}", what, totals.from_pod, totals.to_pod, totals.error.empty() ? "" : ": ", totals.error);
-    auto count = [weak] {
-      if (auto impl = weak.lock()) --impl->streams;
-    };
-    asio::post(executor, count);
+    --*open;
   };
   std::erase_if(pumps, [](const auto& pump) { return pump.expired(); });
   pumps.push_back(Pump::start((*opened)->release(), pod.release(), ended));
@@ -128,7 +125,7 @@ void PodSockets::end_streams() {
     if (auto pump = weak.lock()) pump->abort();
 }
 
-std::size_t PodSockets::streams() const { return impl_->streams; }
+std::size_t PodSockets::streams() const { return *impl_->streams; }
 
 std::uint64_t PodSockets::bytes() const {
   std::uint64_t out = 0;
