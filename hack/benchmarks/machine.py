@@ -3,6 +3,7 @@ import datetime, glob, os, re, statistics, subprocess, threading, time
 
 import cluster as C
 from benchmarks import processes as P
+from benchmarks.warm import warm
 
 ROUNDS, MANY, INSTANCES, IDLE_SECONDS = 10, 20, 10, 60
 
@@ -30,6 +31,7 @@ def start(c, virsh, out):
     c.apply(C.vm("bench", running=False))
     ours, theirs = [], []
     for i in range(ROUNDS):
+        warm()
         started = time.time()
         c.kubectl("patch", "vm", "bench", "--type", "merge", "-p", '{"spec":{"running":true}}')
         ours.append(C.wait("RESUME", lambda: resumed_at(c), 60) - started)
@@ -40,6 +42,7 @@ def start(c, virsh, out):
         c.wait_gone("vmi", "bench")
         C.wait("the pod's files gone", lambda: not pod_log(c))
         path, name = virsh.domain(f"s{i}")
+        warm()
         theirs.append(virsh.create(path))
         virsh.destroy(name)
     c.kubectl("delete", "vm", "bench")

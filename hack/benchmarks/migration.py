@@ -17,6 +17,7 @@ from benchmarks.ours import Ours
 from benchmarks.processes import cpu_seconds
 from benchmarks.ticks import Recorder
 from benchmarks.virsh_pair import Pair
+from benchmarks.warm import warm
 
 ROUNDS = 20
 SMALL_MIB, BIG_MIB = 128, 384      # what the guests fill with noise
@@ -71,6 +72,7 @@ class Stage:
                       "spec": {"configuration": {"migrations": {"disableTLS": not on}}}})
 
     def migrate_ours(self):
+        warm()
         with L.Meter(self.link, self.ours.node) as meter:
             run = self.ours.migrate()
         if not run["ok"]:
@@ -80,6 +82,7 @@ class Stage:
         return run, meter
 
     def migrate_theirs(self):
+        warm()
         with L.Meter(self.link, self.pair.at.node) as meter:
             run = self.pair.migrate(*FLAGS)
         self._look(run, self.their_guest)
