@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "pkg/base/file.hpp"
@@ -22,6 +23,19 @@ bool put(const fs::path& file, const std::string& value) {
 
 fs::path pod_group(const std::string& root, const std::string& node, const std::string& uid) {
   return fs::path(root) / "nodevirt" / node / ("pod" + uid);
+}
+
+constexpr std::int64_t kSharesOfACore = 1024;
+
+/// The unified hierarchy's weight for version 1's shares, as kubelet converts them.
+std::string weight(std::int64_t shares) { return std::to_string(std::clamp<std::int64_t>(1 + shares * 9999 / 262142, 1, 10000)); }
+
+/// All pods together weigh as much as the machine has cores, as kubelet's do: with the default, the weight of a single
+/// process, whatever else runs on the machine would starve every guest.
+void weigh_parents(const fs::path& pod_group, bool v2) {
+  const std::int64_t shares = kSharesOfACore * std::max(1l, ::sysconf(_SC_NPROCESSORS_ONLN));
+  for (const fs::path& group : {pod_group.parent_path().parent_path(), pod_group.parent_path()})
+    v2 ? put(group / "cpu.weight", weight(shares)) : put(group / "cpu.shares", std::to_string(shares));
 }
 
 bool make(const fs::path& path) {
@@ -79,9 +93,10 @@ std::vector<std::string> make_cgroups(const CgroupLayout& layout, const std::str
     if (make(group)) {
       for (auto p = fs::path(layout.v2); p != group; p /= *std::next(group.begin(), std::distance(p.begin(), p.end())))
         put(p / "cgroup.subtree_control", "+cpu +memory +pids");
+      weigh_parents(group, true);
       if (memory > 0) put(group / "memory.max", std::to_string(memory));
       if (cpu_limit > 0) put(group / "cpu.max", std::to_string(std::max<std::int64_t>(1000, cpu_limit * 100)) + " 100000");
-      if (cpu_request > 0) put(group / "cpu.weight", std::to_string(std::clamp<std::int64_t>(1 + cpu_request * 1024 / 1000 * 9999 / 262142, 1, 10000)));
+      if (cpu_request > 0) put(group / "cpu.weight", weight(cpu_request * kSharesOfACore / 1000));
       out.push_back((group / "cgroup.procs").string());
     }
     return out;
@@ -91,7 +106,8 @@ std::vector<std::string> make_cgroups(const CgroupLayout& layout, const std::str
       out.push_back((group / "cgroup.procs").string());
   if (!layout.cpu.empty() && (cpu_limit > 0 || cpu_request > 0))
     if (const auto group = pod_group(layout.cpu, node, pod.uid); make(group)) {
-      put(group / "cpu.shares", std::to_string(std::max<std::int64_t>(2, cpu_request * 1024 / 1000)));
+      weigh_parents(group, false);
+      put(group / "cpu.shares", std::to_string(std::max<std::int64_t>(2, cpu_request * kSharesOfACore / 1000)));
       if (cpu_limit > 0) put(group / "cpu.cfs_quota_us", std::to_string(std::max<std::int64_t>(1000, cpu_limit * 100)));
       out.push_back((group / "cgroup.procs").string());
     }
