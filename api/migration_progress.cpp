@@ -63,6 +63,15 @@ std::string format_migration_progress(const MigrationProgress& p) {
   // Tenths are enough, and keep the text short.
   if (p.predicted_end_s && std::isfinite(*p.predicted_end_s))
     out["predictedEndSeconds"] = std::round(std::clamp(*p.predicted_end_s, 0.0, kMaxPredictionSeconds) * 10) / 10;
+  if (p.disk_total_bytes) {
+    out["diskTotalBytes"] = p.disk_total_bytes;
+    out["diskRemainingBytes"] = p.disk_remaining_bytes;
+  }
+  if (p.done) {
+    out["done"] = true;
+    if (p.seconds > 0 && std::isfinite(p.seconds)) out["seconds"] = std::round(std::min(p.seconds, kMaxPredictionSeconds) * 100) / 100;
+    if (p.downtime_ms) out["downtimeMs"] = p.downtime_ms;
+  }
   if (!p.source.empty()) out["source"] = cut(p.source, kMaxName);
   if (!p.target.empty()) out["target"] = cut(p.target, kMaxName);
   return dump_json(out);
@@ -83,6 +92,8 @@ Result<MigrationProgress> parse_migration_progress(std::string_view text) {
   p.processed_bytes = count_at(*json, "processedBytes", kMost);
   p.total_bytes = count_at(*json, "totalBytes", kMost);
   p.remaining_bytes = count_at(*json, "remainingBytes", kMost);
+  p.disk_total_bytes = count_at(*json, "diskTotalBytes", kMost);
+  p.disk_remaining_bytes = count_at(*json, "diskRemainingBytes", kMost);
   p.dirty_rate = count_at(*json, "dirtyRateBytesPerSecond", kMost);
   p.bandwidth = count_at(*json, "bandwidthBytesPerSecond", kMost);
   p.throttle_percent = static_cast<std::uint32_t>(count_at(*json, "throttlePercent", 100));
@@ -92,16 +103,23 @@ Result<MigrationProgress> parse_migration_progress(std::string_view text) {
     double seconds = v->get<double>();
     if (std::isfinite(seconds)) p.predicted_end_s = std::clamp(seconds, 0.0, kMaxPredictionSeconds);
   }
+  p.done = bool_at(*json, {"done"});
+  if (p.done) {
+    if (auto* v = find(*json, {"seconds"}); v && v->is_number())
+      if (double seconds = v->get<double>(); std::isfinite(seconds)) p.seconds = std::clamp(seconds, 0.0, kMaxPredictionSeconds);
+    p.downtime_ms = count_at(*json, "downtimeMs", kMost);
+  }
   p.explanation = text_at(*json, "explanation", kMaxExplanation);
   p.sampled_at = text_at(*json, "sampledAt", kMaxName);
   return p;
 }
 
 bool worth_writing(const MigrationProgress& a, const MigrationProgress& b) {
-  if (std::tie(a.uid, a.mode, a.source, a.target, a.iteration, a.throttle_percent, a.downtime_limit_ms, a.total_bytes,
-               a.explanation) != std::tie(b.uid, b.mode, b.source, b.target, b.iteration, b.throttle_percent,
-                                          b.downtime_limit_ms, b.total_bytes, b.explanation))
-    return true;
+  auto exact = [](const MigrationProgress& p) {
+    return std::tie(p.uid, p.mode, p.source, p.target, p.iteration, p.throttle_percent, p.downtime_limit_ms, p.total_bytes,
+                    p.disk_total_bytes, p.explanation, p.done, p.seconds, p.downtime_ms);
+  };
+  if (exact(a) != exact(b)) return true;
   auto number = [](std::uint64_t v) { return static_cast<double>(v); };
   if (far(number(a.processed_bytes), number(b.processed_bytes), 0.01) ||
       far(number(a.remaining_bytes), number(b.remaining_bytes), 0.01) ||
@@ -113,6 +131,7 @@ bool worth_writing(const MigrationProgress& a, const MigrationProgress& b) {
 }
 
 int progress_percent(const MigrationProgress& p) {
+  if (p.done) return 100;
   if (p.total_bytes == 0) return 0;
   double left = static_cast<double>(std::min(p.remaining_bytes, p.total_bytes));
   int percent = static_cast<int>(100 * (1 - left / static_cast<double>(p.total_bytes)));
@@ -120,14 +139,26 @@ int progress_percent(const MigrationProgress& p) {
 }
 
 std::string summarize(const MigrationProgress& p) {
+  auto size = [](std::uint64_t n) { return format_size(static_cast<double>(n)); };
+  if (p.done) {
+    std::string out = "done";
+    if (p.seconds > 0) out += " in " + format_seconds(p.seconds);
+    if (p.downtime_ms) out += " with a pause of " + format_seconds(static_cast<double>(p.downtime_ms) / 1000);
+    if (p.processed_bytes) out += fmt::format(", {} sent", size(p.processed_bytes));
+    if (p.iteration) out += fmt::format("{} in {} iteration{}", p.processed_bytes ? "" : ",", p.iteration, p.iteration == 1 ? "" : "s");
+    return out;
+  }
   if (p.total_bytes == 0) return "prepares the transfer";
   std::string out;
+  bool disks = copies_disks(p);
   if (p.mode == "PostCopy") out = "runs on the target, fetching memory, ";
   else if (p.mode == "Paused") out = "paused for the last step, ";
+  else if (disks) out = "copies disks, ";
   else if (p.iteration == 0) out = "preparing, ";
   else out = fmt::format("iteration {}, ", p.iteration);
-  out += fmt::format("{} % in step, {} of {} left", progress_percent(p), format_size(static_cast<double>(p.remaining_bytes)),
-                     format_size(static_cast<double>(p.total_bytes)));
+  out += fmt::format("{} % in step, ", progress_percent(p));
+  if (disks) out += fmt::format("{} of {} of disks left", size(p.disk_remaining_bytes), size(p.disk_total_bytes));
+  else out += fmt::format("{} of {} left", size(p.remaining_bytes), size(p.total_bytes));
   if (p.dirty_rate) out += ", dirties " + format_rate(static_cast<double>(p.dirty_rate));
   if (p.bandwidth) out += ", sends " + format_rate(static_cast<double>(p.bandwidth));
   if (p.throttle_percent) out += fmt::format(", slowed down by {} %", p.throttle_percent);
@@ -139,6 +170,8 @@ std::string summarize(const MigrationProgress& p) {
   }
   return out;
 }
+
+bool copies_disks(const MigrationProgress& p) { return !p.done && p.iteration == 0 && p.disk_total_bytes > 0; }
 
 std::string format_size(double bytes) {
   static constexpr std::string_view kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

@@ -19,6 +19,7 @@ struct MigrationProgress {
   std::uint64_t processed_bytes = 0;   ///< memory and disks, sent so far (may exceed the total: pages are sent again)
   std::uint64_t total_bytes = 0;
   std::uint64_t remaining_bytes = 0;
+  std::uint64_t disk_total_bytes = 0, disk_remaining_bytes = 0;   ///< of these, the disks that come along; JSON only when there are some
   std::uint64_t dirty_rate = 0;        ///< bytes per second; JSON dirtyRateBytesPerSecond
   std::uint64_t bandwidth = 0;         ///< bytes per second, measured; JSON bandwidthBytesPerSecond
   std::uint32_t throttle_percent = 0;
@@ -27,6 +28,9 @@ struct MigrationProgress {
   std::optional<double> predicted_end_s;   ///< from sampled_at on; nothing (JSON null): it does not end by itself
   std::string explanation;             ///< a sentence for a person
   std::string sampled_at;              ///< RFC 3339
+  bool done = false;                   ///< the last word: all has arrived. JSON only then, with the next two where they are known
+  double seconds = 0;                  ///< from the job's begin until the guest ran on the target; 0: not known
+  std::uint64_t downtime_ms = 0;       ///< for which the guest stood still; 0: not known
   friend bool operator==(const MigrationProgress&, const MigrationProgress&) = default;
 };
 
@@ -40,9 +44,12 @@ Result<MigrationProgress> parse_migration_progress(std::string_view text);
 /// notice (numbers by more than 1 %, predictions by more than 5 % or 0.2 s).
 bool worth_writing(const MigrationProgress& before, const MigrationProgress& now);
 
-/// What a bar shows, 0 to 100: memory that is in step on both sides. It never says 100 before the end.
+/// What a bar shows, 0 to 100: memory and disks that are in step on both sides. 100 is the end, and only that.
 int progress_percent(const MigrationProgress& progress);
-/// One line for people: "iteration 3, 61 % in step, 312 of 1024 MiB left, dirty 99 MiB/s, sends 60 MiB/s, ...".
+/// The disks are on their way; the memory has not begun.
+bool copies_disks(const MigrationProgress& progress);
+/// One line for people: "iteration 3, 61 % in step, 312 of 1024 MiB left, dirty 99 MiB/s, sends 60 MiB/s, ..."; in the
+/// end what became of it: "done in 4.2 s with a pause of 0.06 s, 213 MiB sent in 3 iterations".
 std::string summarize(const MigrationProgress& progress);
 
 /// "99 MiB/s", "1.5 GiB/s", "640 KiB/s"; "99 MiB", ...: three digits at most.

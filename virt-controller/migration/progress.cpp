@@ -18,14 +18,19 @@ std::string took(const ProgressInput& in) {
   return " in " + api::format_seconds(seconds);
 }
 
-// The last sample, with where it goes from and to; nothing when it is of another migration.
-std::optional<api::MigrationProgress> last_sample(const ProgressInput& in) {
-  std::string text = in.instance ? annotation(*in.instance, api::kMigrationProgressAnnotation) : "";
+std::optional<api::MigrationProgress> sample_in(const ProgressInput& in, const Json& object) {
+  std::string text = annotation(object, api::kMigrationProgressAnnotation);
   auto parsed = text.empty() ? Result<api::MigrationProgress>(Error(Code::NotFound, "none")) : api::parse_migration_progress(text);
   if (!parsed.ok() || parsed->uid != string_at(in.migration, {"metadata", "uid"})) return std::nullopt;
   parsed->source = state_text(in, "sourceNode");
   parsed->target = state_text(in, "targetNode");
   return std::move(*parsed);
+}
+
+// The last sample, with where it goes from and to; the instance may be another migration's by now, then the one copied before.
+std::optional<api::MigrationProgress> last_sample(const ProgressInput& in) {
+  auto now = in.instance ? sample_in(in, *in.instance) : std::nullopt;
+  return now ? now : sample_in(in, in.migration);
 }
 
 }  // namespace
@@ -35,7 +40,10 @@ std::string summary(const ProgressInput& in) {
     std::string why = state_text(in, "failureReason");
     return why.empty() ? "failed" : why;
   }
-  if (in.phase == "Succeeded") return "done" + took(in);
+  if (in.phase == "Succeeded") {
+    auto sample = last_sample(in);
+    return sample && sample->done ? api::summarize(*sample) : "done" + took(in);
+  }
   if (in.seen.deleting) return "is cancelled";
   if (in.phase.empty() || in.phase == "Pending")
     return !in.waits.empty() ? in.waits : in.seen.instance && !in.seen.instance_runs() ? "waits until the instance runs" : "";

@@ -17,6 +17,10 @@ void migration_metrics(MetricText& out, const InstanceObject& instance, const st
   add("kubevirt_vmi_migration_data_total_bytes", "The guest's memory, and the disks that are copied.", number(progress->total_bytes));
   add("kubevirt_vmi_migration_data_processed_bytes", "What has been sent.", number(progress->processed_bytes));
   add("kubevirt_vmi_migration_data_remaining_bytes", "What is left to send.", number(progress->remaining_bytes));
+  if (progress->disk_total_bytes) {
+    add("nodevirt_vmi_migration_disk_total_bytes", "The disks that are copied, a part of the data.", number(progress->disk_total_bytes));
+    add("nodevirt_vmi_migration_disk_remaining_bytes", "What is left of the disks, a part of the data.", number(progress->disk_remaining_bytes));
+  }
   add("kubevirt_vmi_migration_dirty_memory_rate_bytes", "How much memory the guest writes in a second.", number(progress->dirty_rate));
   add("kubevirt_vmi_migration_memory_transfer_rate_bytes", "How much is sent in a second.", number(progress->bandwidth));
   add("nodevirt_vmi_migration_iteration", "The pass over the memory.", progress->iteration);

@@ -1,5 +1,6 @@
 #include "virt-launcher/migration/sample.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 namespace nodevirt::virt_launcher::migration {
@@ -52,6 +53,41 @@ v1::MigrationSample sample_of_qmp(const Json& q) {
   s.set_completed(string_at(q, {"status"}) == "completed");
   s.set_expected_downtime_ms(at({"expected-downtime"}));
   s.set_downtime_ms(at({"downtime"}));
+  return s;
+}
+
+bool add_copies(v1::MigrationSample& s, const Json& jobs) {
+  if (!jobs.is_array()) return false;
+  std::uint64_t total = 0, copied = 0;
+  bool any = false;
+  for (const Json& job : jobs) {
+    if (string_at(job, {"type"}) != "mirror") continue;
+    any = true;
+    // What the guest writes meanwhile is added to both.
+    auto length = static_cast<std::uint64_t>(std::max<std::int64_t>(int_at(job, {"len"}), 0));
+    total += length;
+    copied += std::min(static_cast<std::uint64_t>(std::max<std::int64_t>(int_at(job, {"offset"}), 0)), length);
+  }
+  if (!any) return false;
+  s.set_disk_total_bytes(total);
+  s.set_disk_processed_bytes(copied);
+  s.set_disk_remaining_bytes(total - copied);
+  return true;
+}
+
+v1::MigrationSample final_sample(v1::MigrationSample end, const v1::MigrationSample& before) {
+  bool told = end.memory_total_bytes() > 0;
+  v1::MigrationSample s = told ? std::move(end) : before;
+  s.set_elapsed_ms(std::max(s.elapsed_ms(), before.elapsed_ms()));
+  s.set_setup_ms(std::max(s.setup_ms(), before.setup_ms()));
+  s.set_iteration(std::max(s.iteration(), before.iteration()));
+  std::uint64_t disks = std::max(s.disk_total_bytes(), before.disk_total_bytes());
+  s.set_disk_total_bytes(disks);
+  s.set_disk_processed_bytes(disks);
+  s.set_disk_remaining_bytes(0);
+  s.set_memory_remaining_bytes(0);
+  s.set_expected_downtime_ms(0);
+  s.set_completed(told);
   return s;
 }
 

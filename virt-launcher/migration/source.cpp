@@ -175,12 +175,9 @@ Result<v1::ReleaseResponse> Source::release(const std::string& uid) {
     return answer;
   }
   log::info("migration {}: released", uid);
-  if (done.sample) {
-    stamp_now(*done.sample);
-    context_.events.publish(uid, v1::MigrationEvent::RELEASED, *done.sample);
-  } else {
-    context_.events.publish(uid, v1::MigrationEvent::RELEASED);
-  }
+  v1::MigrationSample last = final_sample(done.sample.value_or(v1::MigrationSample()), context_.events.standing().sample());
+  stamp_now(last);
+  context_.events.publish(uid, v1::MigrationEvent::RELEASED, last);
   return answer;
 }
 

@@ -46,6 +46,7 @@ class Source {
   Result<Record> known();
   Record record() const;
   void divide(std::uint64_t bandwidth, std::size_t disks);
+  void look_at_copies(v1::MigrationSample& sample);
   void abort(const libvirt::Domain& domain);
   std::string why_it_ended(const std::string& words) const;
   std::optional<libvirt::Parameters> final_statistics();
@@ -60,6 +61,7 @@ class Source {
   bool cancel_ = false;         // to be asked of libvirt until it takes it
   bool cancelled_ = false;      // somebody wants the guest to stay
   bool may_post_copy_ = false;
+  bool copies_disks_ = true;    // or may do so, as far as a new launcher knows
   std::uint64_t bandwidth_ = 0;    // MiB/s
   std::size_t shared_among_ = 0;   // disks that the limit is still to be divided among
   enum class PostCopy { no, wanted, pending, now } post_copy_ = PostCopy::no;  // see job()

@@ -60,6 +60,7 @@ Result<void> Source::begin(const v1::MigrateRequest& q) {
     cancel_ = cancelled_ = false;
     shared_among_ = p.copied_disks.size() > 1 && p.bandwidth_mib_per_second ? p.copied_disks.size() : 0;
     bandwidth_ = p.bandwidth_mib_per_second;
+    copies_disks_ = !p.copied_disks.empty();
     may_post_copy_ = q.allow_post_copy() && q.target().post_copy_possible();
     post_copy_ = PostCopy::no;
     final_.reset();

@@ -81,6 +81,7 @@ void Source::follow(bool alone) {
     std::string uid = record_.uid;
     std::uint64_t bandwidth = bandwidth_;
     std::size_t disks = shared_among_;
+    bool copies = copies_disks_;
     lock.unlock();
     if (disks) divide(bandwidth, disks);
     if (look) next = Clock::now() + interval;
@@ -97,6 +98,7 @@ void Source::follow(bool alone) {
         active = stats->active();
         if (active && ask) {
           v1::MigrationSample sample = sample_of(stats->values, false);
+          if (copies) look_at_copies(sample);
           stamp_now(sample);
           context_.events.publish(uid, v1::MigrationEvent::SAMPLE, sample);
           NV_FAILPOINT(kAtSample);
@@ -110,6 +112,18 @@ void Source::follow(bool alone) {
     if (alone && !active) concluded("", true);
     lock.lock();
   }
+}
+
+// libvirt's figures of the disks may be those of some time ago, or missing. Once the memory is on its way that does not
+// matter, and QEMU is asked for nothing more: the switch-over is near.
+void Source::look_at_copies(v1::MigrationSample& sample) {
+  if (sample.iteration() == 0)
+    if (auto jobs = context_.monitor.execute("query-block-jobs"); jobs.ok() && add_copies(sample, *jobs)) return;
+  if (sample.disk_total_bytes()) return;
+  const v1::MigrationSample before = context_.events.standing().sample();
+  sample.set_disk_total_bytes(before.disk_total_bytes());
+  sample.set_disk_processed_bytes(before.disk_processed_bytes());
+  sample.set_disk_remaining_bytes(before.disk_remaining_bytes());
 }
 
 // Divides the bandwidth among the disks as soon as all are being copied.
@@ -178,8 +192,8 @@ std::optional<libvirt::Parameters> Source::final_statistics() {
 void Source::over(const std::string& error) {
   std::optional<libvirt::Parameters> final = error.empty() ? final_statistics() : std::nullopt;
   v1::MigrationSample sample = context_.events.standing().sample();
-  if (final) {
-    sample = sample_of(*final, true);
+  if (error.empty()) {
+    sample = final_sample(final ? sample_of(*final, true) : v1::MigrationSample(), sample);
     stamp_now(sample);
   }
   Record r;

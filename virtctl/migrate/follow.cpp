@@ -16,6 +16,10 @@ constexpr auto kPoll = std::chrono::milliseconds(500);
 // Without a terminal each line stays: samples come every second, and nobody wants all of them.
 constexpr auto kPlainPause = std::chrono::seconds(3);
 
+// The last figures come from the source's node and may be a moment later than the phase, which is the target's.
+constexpr auto kLastWord = std::chrono::milliseconds(250);
+constexpr int kLastWordPolls = 6;
+
 bool passing(const Error& e) { return e.code == Code::Unavailable || e.code == Code::DeadlineExceeded; }
 
 }  // namespace
@@ -41,6 +45,7 @@ Awaitable<Result<Json>> follow_migration(Session& session, std::string name, std
   Progress progress;
   Json seen;
   std::string phase;
+  int waited = 0;
   for (;;) {
     auto now = co_await session.client.get(kVirtualMachineInstanceMigrations, session.ns, name);
     if (!now.ok() && now.error().code == Code::NotFound && !seen.is_null()) {
@@ -50,8 +55,12 @@ Awaitable<Result<Json>> follow_migration(Session& session, std::string name, std
       co_return seen;
     }
     if (!now.ok() && !passing(now.error())) co_return now.error();
+    bool arrived = false;
     if (now.ok()) {
       seen = std::move(*now);
+      arrived = outcome_of(seen) == MigrationOutcome::Succeeded && !has_last_word(seen) && waited++ < kLastWordPolls;
+    }
+    if (now.ok() && !arrived) {
       bool moved = string_at(seen, {"status", "phase"}) != phase;
       phase = string_at(seen, {"status", "phase"});
       std::size_t width = terminal_width();
@@ -65,7 +74,7 @@ Awaitable<Result<Json>> follow_migration(Session& session, std::string name, std
     }
     if (timeout.count() > 0 && clock.now() - begun >= timeout) break;
     StopToken never;
-    co_await clock.sleep(kPoll, never);
+    co_await clock.sleep(arrived ? Clock::Duration(kLastWord) : Clock::Duration(kPoll), never);
   }
   progress.finish();
   co_return seen;

@@ -22,6 +22,13 @@ std::optional<api::MigrationProgress> sample_of(const Json& migration) {
   return std::move(*parsed);
 }
 
+// " in 4 s", of whole seconds; nothing when it is not known.
+std::string took(const Json& migration) {
+  auto begun = parse_time(state_of(migration, "startTimestamp")), ended = parse_time(state_of(migration, "endTimestamp"));
+  if (!begun.ok() || !ended.ok() || *ended < *begun) return "";
+  return " in " + api::format_seconds(std::chrono::duration<double>(*ended - *begun).count());
+}
+
 // By columns: the texts are ASCII but for what a server puts into messages, where a cut character does no harm.
 std::string cut(std::string text, std::size_t width) {
   if (text.size() <= width) return text;
@@ -43,6 +50,7 @@ std::vector<std::string> facts(const api::MigrationProgress& p) {
   std::vector<std::string> out;
   if (p.mode == "PostCopy") out.push_back("runs on the target");
   else if (p.mode == "Paused") out.push_back("paused");
+  if (api::copies_disks(p)) out.push_back(fmt::format("copies disks: {} of {} left", size(p.disk_remaining_bytes), size(p.disk_total_bytes)));
   if (p.iteration) out.push_back(fmt::format("iteration {}", p.iteration));
   out.push_back(size(p.remaining_bytes) + " left");
   if (p.predicted_end_s) out.push_back("ends in " + api::format_seconds(*p.predicted_end_s));
@@ -58,16 +66,18 @@ std::vector<std::string> facts(const api::MigrationProgress& p) {
 
 }  // namespace
 
+bool has_last_word(const Json& migration) {
+  auto sample = sample_of(migration);
+  return sample && sample->done;
+}
+
 std::string migration_bar(const Json& migration, std::size_t width) {
   std::string phase = phase_of(migration);
   auto sample = phase == "Running" ? sample_of(migration) : std::nullopt;
   std::size_t cells = width >= 100 ? 24 : width >= 60 ? 16 : 8;
-  int percent = sample ? api::progress_percent(*sample) : phase == "Succeeded" ? 100 : 0;
+  int percent = phase == "Succeeded" ? 100 : sample ? api::progress_percent(*sample) : 0;
   std::string out = fmt::format("{} {:3} %", bar(percent, cells), percent);
-  if (!sample) {
-    std::string what = annotation(migration, api::kMigrationSummaryAnnotation);
-    return cut(out + "  " + phase + (what.empty() ? "" : ": " + what), width);
-  }
+  if (!sample || sample->done) return cut(out + "  " + migration_line(migration), width);
   for (const auto& fact : facts(*sample)) {
     if (out.size() + 2 + fact.size() > width) continue;
     out += "  " + fact;
@@ -76,10 +86,13 @@ std::string migration_bar(const Json& migration, std::size_t width) {
 }
 
 std::string migration_line(const Json& migration) {
-  std::string what = annotation(migration, api::kMigrationSummaryAnnotation);
+  std::string what = annotation(migration, api::kMigrationSummaryAnnotation), phase = phase_of(migration);
   auto sample = sample_of(migration);
-  if (phase_of(migration) == "Running" && sample && !sample->explanation.empty()) what += "; " + sample->explanation;
-  return phase_of(migration) + (what.empty() ? "" : ": " + what);
+  if (phase == "Running" && sample && !sample->done && !sample->explanation.empty()) what += "; " + sample->explanation;
+  // The summary may be one from the middle.
+  if (phase == "Succeeded") what = sample && sample->done ? api::summarize(*sample) : "done" + took(migration);
+  if (phase == "Running" && sample && sample->done) what = "all of the guest is at the target";
+  return phase + (what.empty() ? "" : ": " + what);
 }
 
 MigrationOutcome outcome_of(const Json& migration) {
@@ -102,10 +115,10 @@ std::string closing_line(const std::string& machine, const Json& migration) {
     }
     case MigrationOutcome::Succeeded: break;
   }
-  std::string took;
-  auto begun = parse_time(state_of(migration, "startTimestamp")), ended = parse_time(state_of(migration, "endTimestamp"));
-  if (begun.ok() && ended.ok() && *ended >= *begun) took = " in " + api::format_seconds(std::chrono::duration<double>(*ended - *begun).count());
-  return fmt::format("VM {} was migrated{}{}{}", machine, source.empty() ? "" : " from node " + source, target.empty() ? "" : " to node " + target, took);
+  auto sample = sample_of(migration);
+  // "done in 4.2 s with a pause of ..."
+  std::string how = sample && sample->done ? api::summarize(*sample).substr(std::string_view("done").size()) : took(migration);
+  return fmt::format("VM {} was migrated{}{}{}", machine, source.empty() ? "" : " from node " + source, target.empty() ? "" : " to node " + target, how);
 }
 
 }  // namespace nodevirt::virtctl

@@ -12,6 +12,9 @@ std::string migration_bar(const Json& migration, std::size_t width);
 /// The same for where there is no terminal: phase and summary.
 std::string migration_line(const Json& migration);
 
+/// The figures of its end have arrived: time, pause, bytes, iterations.
+bool has_last_word(const Json& migration);
+
 enum class MigrationOutcome { Running, Succeeded, Failed, Cancelled };
 /// A migration that vanished while it was being cancelled counts as cancelled.
 MigrationOutcome outcome_of(const Json& migration);

@@ -280,7 +280,10 @@ TEST_CASE("the dirty rate is measured by page sampling", "[migration]") {
 // Statistics of real jobs for the tests of the policy: NV_RECORD_SAMPLES=FOLDER integration_launcher "[record]"
 TEST_CASE("record samples", "[.record]") {
   struct Case { const char* name; MigratingPair::Options options; unsigned bandwidth; bool auto_converge; int seconds; };
-  for (auto& c : {Case{"idle", {0}, 0, false, 0}, Case{"idle-limited", {0}, 2, false, 0}, Case{"busy-unlimited", {16u << 20, "64Mi"}, 0, false, 0},
+  MigratingPair::Options disks{0};
+  disks.disk_bytes = 24u << 20;
+  disks.same_image = false;  // so that the whole disk is copied
+  for (auto& c : {Case{"idle", {0}, 0, false, 0}, Case{"disks-limited", disks, 8, false, 0}, Case{"idle-limited", {0}, 2, false, 0}, Case{"busy-unlimited", {16u << 20, "64Mi"}, 0, false, 0},
                   Case{"busy-limited-never", {24u << 20, "64Mi"}, 16, false, 30}, Case{"busy-limited-auto-converge", {24u << 20, "64Mi"}, 16, true, 45}}) {
     DYNAMIC_SECTION(c.name) {
       auto options = c.options;

@@ -49,6 +49,30 @@ TEST_CASE("progress is read as it was written") {
   CHECK(*parse_migration_progress(text) == p);
 }
 
+TEST_CASE("the disks and the last word are part of it where there are such") {
+  auto p = sample();
+  CHECK(format_migration_progress(p).find("isk") == std::string::npos);
+  CHECK(format_migration_progress(p).find("done") == std::string::npos);
+  p.disk_total_bytes = 24u << 20;
+  p.disk_remaining_bytes = 6u << 20;
+  CHECK(*parse_migration_progress(format_migration_progress(p)) == p);
+  p.done = true;
+  p.seconds = 4.25;
+  p.downtime_ms = 61;
+  auto text = format_migration_progress(p);
+  CHECK(*parse_migration_progress(text) == p);
+  CHECK(text.find("\"downtimeMs\":61") != std::string::npos);
+  p.seconds = 0;
+  p.downtime_ms = 0;
+  text = format_migration_progress(p);
+  CHECK(text.find("seconds") == std::string::npos);
+  CHECK(*parse_migration_progress(text) == p);
+  auto unfinished = parse_migration_progress(R"({"uid":"u","seconds":7,"downtimeMs":9})");
+  REQUIRE(unfinished.ok());
+  CHECK(unfinished->downtime_ms == 0);
+  CHECK(parse_migration_progress(R"({"uid":"u","done":true,"seconds":-7})")->seconds == 0);
+}
+
 TEST_CASE("what is no progress is refused, what is odd is bounded") {
   for (std::string bad : {std::string(""), std::string("[]"), std::string("{}"), std::string(R"({"uid":""})"),
                           std::string(R"({"uid":5})"), R"({"uid":"u","x":")" + std::string(5000, 'x') + "\"}"})
@@ -93,6 +117,9 @@ TEST_CASE("only what somebody would notice is written again") {
   q = p;
   q.explanation += ".";
   CHECK(worth_writing(p, q));
+  q = p;
+  q.done = true;
+  CHECK(worth_writing(p, q));
 }
 
 TEST_CASE("one line for people") {
@@ -108,6 +135,39 @@ TEST_CASE("one line for people") {
   CHECK(progress_percent(p) == 99);
   p.total_bytes = 0;
   CHECK(progress_percent(p) == 0);
+}
+
+TEST_CASE("disks on their way, in one line") {
+  auto p = sample();
+  p.iteration = 0;
+  p.dirty_rate = 0;
+  p.throttle_percent = 0;
+  p.bandwidth = 8u << 20;
+  p.disk_total_bytes = 24u << 20;
+  p.disk_remaining_bytes = 6u << 20;
+  p.total_bytes = 280u << 20;
+  p.remaining_bytes = 262u << 20;
+  p.predicted_end_s = 33;
+  CHECK(copies_disks(p));
+  CHECK(summarize(p) == "copies disks, 6 % in step, 6.0 MiB of 24 MiB of disks left, sends 8.0 MiB/s, ends in 33 s with a pause of 0.3 s");
+  p.iteration = 1;
+  CHECK_FALSE(copies_disks(p));
+  CHECK(summarize(p).starts_with("iteration 1, 6 % in step, 262 MiB of 280 MiB left"));
+}
+
+TEST_CASE("the last word") {
+  auto p = sample();
+  p.done = true;
+  p.seconds = 4.21;
+  p.downtime_ms = 61;
+  CHECK(summarize(p) == "done in 4.2 s with a pause of 0.06 s, 700 MiB sent in 3 iterations");
+  CHECK(progress_percent(p) == 100);
+  p.seconds = 0;
+  p.downtime_ms = 0;
+  p.iteration = 1;
+  CHECK(summarize(p) == "done, 700 MiB sent in 1 iteration");
+  p.processed_bytes = p.total_bytes = p.iteration = 0;
+  CHECK(summarize(p) == "done");
 }
 
 TEST_CASE("sizes, rates and times in words") {

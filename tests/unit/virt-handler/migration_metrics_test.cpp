@@ -20,6 +20,10 @@ TEST_CASE("a migration that goes on is measured where it comes from") {
   CHECK(text("a").find("kubevirt_vmi_migration_data_remaining_bytes{namespace=\"n\",name=\"vm\",node=\"a\"} 200\n") != std::string::npos);
   CHECK(text("a").find("nodevirt_vmi_migration_predicted_downtime_seconds{namespace=\"n\",name=\"vm\",node=\"a\"} 1.5\n") != std::string::npos);
   CHECK(text("a").find("predicted_end") == std::string::npos);
+  CHECK(text("a").find("migration_disk") == std::string::npos);
+  object["metadata"]["annotations"]["nodevirt.io/migration-progress"] = R"({"uid":"m1","iteration":0,"totalBytes":300,"remainingBytes":200,"diskTotalBytes":90,"diskRemainingBytes":30})";
+  CHECK(text("a").find("nodevirt_vmi_migration_disk_total_bytes{namespace=\"n\",name=\"vm\",node=\"a\"} 90\n") != std::string::npos);
+  CHECK(text("a").find("nodevirt_vmi_migration_disk_remaining_bytes{namespace=\"n\",name=\"vm\",node=\"a\"} 30\n") != std::string::npos);
   CHECK(text("b").empty());
   SECTION("ended") { object["status"]["migrationState"]["completed"] = true; }
   SECTION("another migration's words") { object["status"]["migrationState"]["migrationUid"] = "m2"; }

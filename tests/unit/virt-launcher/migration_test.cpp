@@ -105,6 +105,52 @@ TEST_CASE("libvirt's and QEMU's statistics become samples") {
   CHECK(sample_of_qmp(Json::parse(R"({"ram":{"mbps":1e300}})")).bandwidth_bytes_per_second() == 0);
 }
 
+TEST_CASE("QEMU's block jobs tell how far the disks are") {
+  v1::MigrationSample s;
+  CHECK_FALSE(add_copies(s, Json::parse("[]")));
+  CHECK_FALSE(add_copies(s, Json::parse(R"({"len":5})")));
+  CHECK_FALSE(add_copies(s, Json::parse(R"([{"type":"backup","device":"x","len":100,"offset":10}])")));
+  CHECK(s.disk_total_bytes() == 0);
+  REQUIRE(add_copies(s, Json::parse(R"([{"auto-finalize":true,"io-status":"ok","device":"drive-ua-root","auto-dismiss":false,"busy":true,
+      "len":25165824,"offset":8388608,"status":"running","paused":false,"speed":2097152,"ready":false,"type":"mirror"},
+    {"device":"drive-ua-scratch","len":0,"offset":0,"status":"ready","ready":true,"type":"mirror"},
+    {"device":"odd","len":-7,"offset":12,"type":"mirror"}])")));
+  CHECK(s.disk_total_bytes() == 25165824);
+  CHECK(s.disk_processed_bytes() == 8388608);
+  CHECK(s.disk_remaining_bytes() == 16777216);
+}
+
+TEST_CASE("a job's last sample has what was known before and is not told in the end") {
+  v1::MigrationSample before, end;
+  before.set_elapsed_ms(9000);
+  before.set_iteration(2);
+  before.set_memory_total_bytes(1000);
+  before.set_memory_processed_bytes(700);
+  before.set_memory_remaining_bytes(300);
+  before.set_disk_total_bytes(500);
+  before.set_disk_processed_bytes(450);
+  before.set_disk_remaining_bytes(50);
+  end.set_elapsed_ms(271);     // QEMU's own part of it
+  end.set_iteration(3);
+  end.set_memory_total_bytes(1000);
+  end.set_memory_processed_bytes(1100);
+  end.set_downtime_ms(68);
+  auto last = final_sample(end, before);
+  CHECK(last.completed());
+  CHECK(last.elapsed_ms() == 9000);
+  CHECK(last.iteration() == 3);
+  CHECK(last.memory_processed_bytes() == 1100);
+  CHECK(last.disk_total_bytes() == 500);
+  CHECK(last.disk_processed_bytes() == 500);
+  CHECK(last.disk_remaining_bytes() == 0);
+  CHECK(last.downtime_ms() == 68);
+  last = final_sample({}, before);   // QEMU was gone
+  CHECK(last.memory_processed_bytes() == 700);
+  CHECK(last.memory_remaining_bytes() == 0);
+  CHECK_FALSE(last.completed());  // libvirt may know more
+  CHECK(final_sample({}, {}).memory_total_bytes() == 0);
+}
+
 TEST_CASE("a process is held, stopped, seen to stand still, and ended") {
   pid_t child = ::fork();
   if (child == 0)

@@ -56,6 +56,38 @@ TEST_CASE("the bar says as much as there is room for") {
   CHECK(migration_line(m) == "Running: a line");
 }
 
+TEST_CASE("the bar shows the disks' copy, and the end as it was") {
+  Json m = migration("Running");
+  auto told = *api::parse_migration_progress(string_at(m, {"metadata", "annotations", api::kMigrationProgressAnnotation}));
+  auto show = [&](const char* phase) {
+    m["metadata"]["annotations"][std::string(api::kMigrationProgressAnnotation)] = api::format_migration_progress(told);
+    m["status"]["phase"] = phase;
+    return migration_bar(m, 120);
+  };
+  told.iteration = 0;
+  told.disk_total_bytes = 24u << 20;
+  told.disk_remaining_bytes = 6u << 20;
+  CHECK_THAT(show("Running"), Catch::Contains("copies disks: 6.0 MiB of 24 MiB left"));
+
+  // The end is known before the phase says so, and the other way round.
+  const std::string full = "[" + std::string(24, '=') + "] 100 %  ";
+  CHECK(show("Succeeded") == full + "Succeeded: done");
+  CHECK_FALSE(has_last_word(m));
+  m["status"]["migrationState"]["startTimestamp"] = "2026-01-01T00:00:00Z";
+  m["status"]["migrationState"]["endTimestamp"] = "2026-01-01T00:00:05Z";
+  CHECK(show("Succeeded") == full + "Succeeded: done in 5.0 s");
+  told.iteration = 3;
+  told.remaining_bytes = 0;
+  told.done = true;
+  told.seconds = 4.2;
+  told.downtime_ms = 61;
+  CHECK(show("Running") == full + "Running: all of the guest is at the target");
+  CHECK(show("Succeeded") == full + "Succeeded: done in 4.2 s with a pause of 0.06 s, 768 MiB sent in 3 iterations");
+  CHECK(has_last_word(m));
+  CHECK(migration_line(m) == "Succeeded: done in 4.2 s with a pause of 0.06 s, 768 MiB sent in 3 iterations");
+  CHECK(closing_line("vm", m) == "VM vm was migrated from node node1 to node node2 in 4.2 s with a pause of 0.06 s, 768 MiB sent in 3 iterations");
+}
+
 TEST_CASE("how a migration ended") {
   Json m = migration("Failed");
   CHECK(outcome_of(m) == MigrationOutcome::Failed);

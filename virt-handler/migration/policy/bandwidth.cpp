@@ -9,6 +9,7 @@ namespace {
 
 constexpr double kLeastWindow = 0.15, kMostWindow = 0.8;   // seconds
 constexpr double kAlphaSeconds = 0.4;
+constexpr double kLeastOfDisks = 0.5, kMostOfDisks = 15;
 
 }  // namespace
 
@@ -32,6 +33,18 @@ void Bandwidth::sample(double seconds, double sent, double constant_pages, doubl
   double weight = measured_ ? 1 - std::pow(1 - std::min(alpha_, 0.999), since / kAlphaSeconds) : 1;
   rate_ += (last_ - rate_) * weight;
   measured_ = true;
+}
+
+void DiskBandwidth::sample(double seconds, double copied) {
+  if (!points_.empty() && (seconds <= points_.back().seconds || copied < points_.back().copied)) return;
+  points_.push_back({seconds, copied});
+  while (points_.size() > 2 && seconds - points_[1].seconds >= kMostOfDisks) points_.pop_front();
+}
+
+double DiskBandwidth::rate() const {
+  if (points_.size() < 2) return 0;
+  double span = points_.back().seconds - points_.front().seconds;
+  return span < kLeastOfDisks ? 0 : (points_.back().copied - points_.front().copied) / span;
 }
 
 }  // namespace nodevirt::virt_handler::migration

@@ -30,4 +30,17 @@ class Bandwidth {
   bool measured_ = false;
 };
 
+/// What the link carries of disks: QEMU keeps a limit in bursts of some MiB, so the mean of many seconds tells. Pure.
+class DiskBandwidth {
+ public:
+  /// Bytes copied so far at a time of the job.
+  void sample(double seconds, double copied);
+  void forget() { points_.clear(); }
+  double rate() const;             ///< bytes per second; 0: not known
+
+ private:
+  struct Point { double seconds, copied; };
+  std::deque<Point> points_;
+};
+
 }  // namespace nodevirt::virt_handler::migration

@@ -226,8 +226,9 @@ void Policy::State::timeouts(Decision& d, double elapsed) {
   double since = elapsed - job.last_progress();
   bool passes = job.last().iteration >= 2;
   auto why = [&] {
-    return passes && job.model().known() ? obstacle({settings, job, last_rate(), last_step()})
-                                         : fmt::format("{} left", format_size(job.remaining()));
+    if (passes && job.model().known()) return obstacle({settings, job, last_rate(), last_step()});
+    if (job.before_memory()) return beginning({settings, job});
+    return fmt::format("{} left", format_size(job.remaining()));
   };
 
   // Stalled: nothing gained over the window, and over some passes of whatever length.

@@ -37,6 +37,7 @@ JobView::Taken JobView::take(const Sample& sample) {
       pass_began_ = last_pass_ = first_pass_ = best_ = progress_at_ = least_ = 0;
       model_ = fresh_model(memory_, dirty_before_);
       bandwidth_.forget_window();
+      disk_bandwidth_.forget();
       any_ = false;
       out = Taken::Restarted;
     } else if (earlier || sample.iteration < last_.iteration ||
@@ -50,6 +51,8 @@ JobView::Taken JobView::take(const Sample& sample) {
   if (sample.iteration >= 1)
     bandwidth_.sample(as_double(sample.elapsed_ms) / 1000, as_double(sample.memory_processed), as_double(sample.constant_pages),
                       as_double(sample.normal_pages), as_double(sample.bandwidth));
+  else if (sample.disk_total > 0)
+    disk_bandwidth_.sample(as_double(sample.elapsed_ms) / 1000, as_double(sample.disk_processed));
   if (first || (last_.iteration == 0 && sample.iteration >= 1)) {
     // Joined in the middle: the first pass began with the job, of a later one the begin is not known.
     pass_began_ = sample.iteration <= 1 && first ? as_double(sample.setup_ms) / 1000 : as_double(sample.elapsed_ms) / 1000;
@@ -94,7 +97,9 @@ void JobView::note_progress(const Sample& sample, bool first) {
   if (sample.iteration <= 1) {
     // The first pass, and the disks before it: every byte less is progress.
     double left = as_double(sample.memory_remaining) + as_double(sample.disk_remaining);
-    if (first || left < least_ || (last_.iteration == 0 && sample.iteration == 1)) {
+    // One disk after the other begins; what the guest writes meanwhile adds less.
+    bool another = sample.iteration == 0 && as_double(sample.disk_total) > 1.1 * as_double(last_.disk_total);
+    if (first || left < least_ || another || (last_.iteration == 0 && sample.iteration == 1)) {
       progress_at_ = now;
       least_ = left;
     }

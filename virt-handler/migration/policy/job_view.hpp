@@ -34,6 +34,10 @@ class JobView {
   const DirtyModel& model() const { return model_; }
   const Bandwidth& bandwidth() const { return bandwidth_; }
   void forget_bandwidth_window() { bandwidth_.forget_window(); }
+  /// Disks are on their way, or about to be; the memory has not begun.
+  bool before_memory() const { return last_.iteration == 0; }
+  /// What the link carries of the disks, while they are copied.
+  const DiskBandwidth& disk_bandwidth() const { return disk_bandwidth_; }
 
   /// The least that remained at the begin of a pass, latched: less by the margin, or it does not count. 0: none yet.
   double best_remaining() const { return best_; }
@@ -55,6 +59,7 @@ class JobView {
   double best_ = 0, progress_at_ = 0, least_ = 0;
   DirtyModel model_;
   Bandwidth bandwidth_;
+  DiskBandwidth disk_bandwidth_;
 };
 
 }  // namespace nodevirt::virt_handler::migration

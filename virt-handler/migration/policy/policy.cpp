@@ -246,7 +246,7 @@ void Policy::State::finish(Decision& d) {
   auto whole = [](double v) { return static_cast<std::uint64_t>(std::clamp(v, 0.0, 1e18)); };
   auto& model = job.model();
   d.mode = mode;
-  d.measures = {.bandwidth = whole(rate()),
+  d.measures = {.bandwidth = whole(job.before_memory() ? job.disk_bandwidth().rate() : rate()),
                 .uncapped_bandwidth = whole(capped() ? uncapped : rate()),
                 .dirty_rate = model.known() ? whole(model.write_rate() * (1 - job.throttle())) : job.last().dirty_rate,
                 .working_set = whole(model.working_set()),
@@ -289,6 +289,10 @@ void Policy::State::predict(Decision& d) {
   if (s.iteration == 0 || !job.bandwidth().known()) {
     d.explanation = beginning(facts);
     p.converges = true;
+    // The memory goes the same way as the disks; of its pages the empty ones cost nothing, but nobody knows which these are.
+    double disks = s.iteration == 0 ? job.disk_bandwidth().rate() : 0;
+    if (disks > 0) p.end_s = (static_cast<double>(s.disk_remaining) + static_cast<double>(settings.memory_bytes)) / disks;
+    if (p.end_s) p.downtime_ms = static_cast<double>(now_in_force.limit_ms);
     return;
   }
   if (!job.model().known()) {

@@ -97,7 +97,7 @@ std::string_view to_string(Mode mode);    ///< as in migrationState.mode
 
 /// What people, status and metrics are told besides the prediction.
 struct Measures {
-  std::uint64_t bandwidth = 0;            ///< bytes per second, smoothed
+  std::uint64_t bandwidth = 0;            ///< bytes per second, smoothed; of the disks while these are copied
   std::uint64_t uncapped_bandwidth = 0;   ///< what the last step runs at; 0: not known
   std::uint64_t dirty_rate = 0;           ///< bytes per second: what the guest writes, at its present speed
   std::uint64_t working_set = 0;          ///< bytes that it writes again and again; 0: not known

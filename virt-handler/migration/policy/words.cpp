@@ -42,10 +42,12 @@ std::string rates(const Facts& f) {
 std::string beginning(const Facts& f) {
   auto& s = f.job.last();
   if (s.iteration == 0) {
-    if (s.disk_remaining > 0 || s.disk_total > 0)
-      return fmt::format("copying disks: {} of {} left", format_size(static_cast<double>(s.disk_remaining)),
-                         format_size(static_cast<double>(s.disk_total)));
-    return "connecting to the target";
+    if (s.disk_total == 0) return "connecting to the target";
+    std::string out = fmt::format("copying disks: {} of {} left", format_size(static_cast<double>(s.disk_remaining)),
+                                  format_size(static_cast<double>(s.disk_total)));
+    if (double rate = f.job.disk_bandwidth().rate(); rate > 0)
+      out += fmt::format(" at {}, {} more", format_rate(rate), format_seconds(static_cast<double>(s.disk_remaining) / rate));
+    return out + fmt::format("; then the memory, {}", format_size(static_cast<double>(f.settings.memory_bytes)));
   }
   std::string out = fmt::format("first pass over the memory: {} of {} left", format_size(f.job.remaining()),
                                 format_size(static_cast<double>(std::max(s.memory_total, s.memory_remaining))));

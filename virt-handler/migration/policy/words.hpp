@@ -18,7 +18,7 @@ struct Facts {
 std::string obstacle(const Facts& facts);
 /// "writes 20 MiB/s, 60 MiB/s are sent"
 std::string rates(const Facts& facts);
-/// Of a job before its second pass: "copying disks, ..." or "first pass, ...".
+/// Of a job before its second pass: "copying disks: ..." or "first pass ...".
 std::string beginning(const Facts& facts);
 
 }  // namespace nodevirt::virt_handler::migration

@@ -17,6 +17,8 @@ constexpr Clock::Duration kAnswer = 1s;
 constexpr Clock::Duration kCause = 3s;
 /// libvirt's own end of the job, after the guest has moved.
 constexpr Clock::Duration kJobEnd = 10s;
+/// Until the last word of the progress has been written.
+constexpr Clock::Duration kLastWord = 2s;
 
 Outgoing::Impl::Impl(Deps d, std::shared_ptr<const InstanceObject> o)
     : deps(std::move(d)), object(std::move(o)), ns(object->meta.ns), name(object->meta.name), instance(object->meta.uid), id(object->migration->uid),
@@ -295,7 +297,9 @@ Awaitable<void> Outgoing::Impl::finish() {
   if (!gone && !moved) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure));
   if (moved) {
     Clock::Time until = deps.clock.now() + kJobEnd;
-    while (!job_ended && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token)) {}
+    while ((!job_ended || writing_progress) && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token)) {}
+    if (!final_sample) ended_well(launcher::v1::MigrationSample());  // nobody told its figures
+    for (until = deps.clock.now() + kLastWord; writing_progress && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token);) {}
     // The pod has nothing left to do.
     if (MigrationRpc rpc = rpc_of(find_launcher()())) {
       launcher::v1::DomainRequest ask = domain();

@@ -51,7 +51,8 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   void told(const launcher::v1::MigrationEvent& event, bool first);
   void sampled(const launcher::v1::MigrationSample& sample);
   void decided(const Sample& sample, Decision decision);
-  void all_is_sent(const launcher::v1::MigrationSample& sample);
+  void ended_well(const launcher::v1::MigrationSample& sample);
+  void tell_the_end();
   Awaitable<void> steer();
   Awaitable<void> write_progress();
   Awaitable<void> write_mode(std::string mode);
@@ -78,8 +79,10 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   std::optional<Policy> policy;
   std::deque<Action> actions;
   std::optional<api::MigrationProgress> progress, progress_written;
-  Decision last_decision;
-  bool all_sent = false, last_word = false;   ///< no sample counts any more; the progress is to be written once more
+  std::uint64_t memory_bytes = 0;             ///< the guest's
+  std::optional<Sample> final_sample;         ///< the guest has left, or is about to: no other sample counts any more
+  bool write_again = false;                   ///< the progress, after the write that is under way
+  std::optional<Clock::Time> asked_at, switched_at, resumed_at;   ///< the job; the guest stood still; it ran on the target
   Clock::Time progress_at{};
   std::optional<Clock::Time> released_said_at;
   std::uint64_t dirty_rate = 0;

@@ -1,4 +1,5 @@
 // Before and during the job: the link to the target, the job's beginning, its samples and what they lead to.
+#include "api/names.hpp"
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
 #include "virt-handler/migration/source/outgoing_impl.hpp"
@@ -73,6 +74,7 @@ Awaitable<Result<void>> Outgoing::Impl::try_to_begin() {
 
   Settings settings = settings_of(stored, *object->view, id, hello->prepared, dirty_rate);
   policy.emplace(settings);
+  memory_bytes = settings.memory_bytes;
   StartPlan plan = policy->start();
   std::shared_ptr<Launcher> launcher = find_launcher()();
   if (!launcher) co_return Error{Code::Unavailable, "the source's pod is gone"};
@@ -106,6 +108,7 @@ Awaitable<Result<void>> Outgoing::Impl::try_to_begin() {
   launcher::v1::MigrateRequest ask = migrate_request(settings, plan, *object->view, id, domain(), hello->prepared);
   NV_FAILPOINT(kBeforeMigrate);
   job_asked = true;
+  asked_at = deps.clock.now();
   auto begun = co_await ask_for_the_job(ask);
   if (!begun.ok()) co_return begun.error();
   deps.event(*object, "Normal", "Migrating", fmt::format("The guest migrates to node {}.", state.target_node));
@@ -173,6 +176,8 @@ void Outgoing::Impl::heard(const Json& message) {
     handover.target_loaded();
   } else if (type == "resumed") {
     handover.target_resumed();
+    if (!resumed_at) resumed_at = deps.clock.now();
+    if (final_sample) tell_the_end();
     spawn(deps.executor, refresh(), "migration: read the instance");
   }
   poke();
@@ -189,6 +194,7 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
       break;
     case E::SWITCHOVER:
       NV_FAILPOINT(kSwitchover);
+      if (!first) switched_at = deps.clock.now();
       if (policy) policy->switch_over_began();
       handover.switchover();
       break;
@@ -203,17 +209,19 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
                              "between them, be lost before all of it is there, the guest is lost.", state.target_node, state.source_node));
       break;
     case E::RESUMED:
+      switched_at.reset();
       if (!event.error().empty()) give_up(event.error());  // else the job's end tells why
       handover.resumed();
       break;
     case E::ENDED:
       job_ended = true;
       if (!event.error().empty()) give_up(event.error());
+      else if (post_copy || handover.decision() == SourceHandover::Decision::Released) ended_well(event.sample());
       handover.ended(event.error().empty());
       break;
     case E::RELEASED:
       handover.released();
-      all_is_sent(event.sample());
+      ended_well(event.sample());
       break;
     case E::NONE:
       // Its job was about to begin when the earlier life ended.
@@ -229,14 +237,13 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
 }
 
 void Outgoing::Impl::sampled(const launcher::v1::MigrationSample& sample) {
-  if (!policy || job_ended || all_sent) return;
+  if (!policy || job_ended || final_sample) return;
   Sample now = sample_of(sample);
   decided(now, policy->step(now, deps.clock.now()));
 }
 
 void Outgoing::Impl::decided(const Sample& sample, Decision decision) {
-  progress = progress_of(id, sample, decision, deps.clock.wall());
-  last_decision = decision;
+  progress = progress_of(id, sample, decision, memory_bytes, deps.clock.wall());
   for (Action& action : decision.actions) actions.push_back(std::move(action));
   std::string mode(to_string(decision.mode));
   if (mode != state.mode && !state.mode.empty() && (mode != "PostCopy" || post_copy)) spawn(deps.executor, write_mode(mode), "migration: mode");
@@ -247,16 +254,26 @@ void Outgoing::Impl::decided(const Sample& sample, Decision decision) {
     spawn(deps.executor, write_progress(), "migration: progress");
 }
 
-/// The last word of the progress: short migrations end before it was due.
-void Outgoing::Impl::all_is_sent(const launcher::v1::MigrationSample& sample) {
-  if (!policy || sample.memory_total_bytes() == 0) return;
-  Sample last = sample_of(sample);
-  api::MigrationProgress now = progress_of(id, last, last_decision, deps.clock.wall());
-  now.remaining_bytes = 0;
-  now.predicted_end_s = 0;
-  now.explanation = "all of the guest is at the target";
-  progress = now;
-  all_sent = last_word = true;
+/// The last word of the progress, also of migrations that end before the first was due. A release comes before the job's own
+/// end, which may know more, or nothing any more.
+void Outgoing::Impl::ended_well(const launcher::v1::MigrationSample& sample) {
+  Sample end = sample_of(sample);
+  if (final_sample && (final_sample->completed || !end.completed)) return;
+  final_sample = end;
+  tell_the_end();
+}
+
+void Outgoing::Impl::tell_the_end() {
+  if (!progress) {
+    auto written = api::parse_migration_progress(string_at(stored, {"metadata", "annotations", api::kMigrationProgressAnnotation}));
+    if (written.ok() && written->uid == id) progress = std::move(*written);
+  }
+  Took took;
+  // In post-copy the end of the pause is the launcher's to tell.
+  if (switched_at && resumed_at && !post_copy) took.pause = *resumed_at - *switched_at;
+  if (asked_at) took.all = (post_copy ? deps.clock.now() : resumed_at.value_or(deps.clock.now())) - *asked_at;
+  progress = final_progress(id, progress, *final_sample, took, deps.clock.wall());
+  write_again = true;
   if (!std::exchange(writing_progress, true)) spawn(deps.executor, write_progress(), "migration: progress");
 }
 
@@ -288,14 +305,15 @@ Awaitable<void> Outgoing::Impl::write_progress() {
   auto self = shared_from_this();
   StopToken token = stop.get_token();
   progress_at = deps.clock.now();
-  last_word = false;
+  write_again = false;
   api::MigrationProgress now = *progress;
   std::string text = api::format_migration_progress(now), migration = id;
   MakePatch make = [text, migration](const Json& vmi) { return progress_patch(vmi, migration, text); };
   auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token);
   if (written.ok()) progress_written = now;
+  else if (now.done && co_await deps.clock.sleep(500ms, token)) write_again = true;
   writing_progress = false;
-  if (last_word && !std::exchange(writing_progress, true)) spawn(deps.executor, write_progress(), "migration: progress");
+  if (write_again && !std::exchange(writing_progress, true)) spawn(deps.executor, write_progress(), "migration: progress");
 }
 
 Awaitable<void> Outgoing::Impl::write_mode(std::string mode) {

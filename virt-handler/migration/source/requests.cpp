@@ -110,7 +110,8 @@ std::optional<launcher::v1::SteerRequest> steer_request(const Action& action, co
   return out;
 }
 
-api::MigrationProgress progress_of(const std::string& migration, const Sample& sample, const Decision& decision, Clock::WallTime now) {
+api::MigrationProgress progress_of(const std::string& migration, const Sample& sample, const Decision& decision, std::uint64_t memory_bytes,
+                                   Clock::WallTime now) {
   api::MigrationProgress out;
   out.uid = migration;
   out.mode = std::string(to_string(decision.mode));
@@ -118,6 +119,12 @@ api::MigrationProgress progress_of(const std::string& migration, const Sample& s
   out.processed_bytes = sample.memory_processed + sample.disk_processed;
   out.total_bytes = sample.memory_total + sample.disk_total;
   out.remaining_bytes = sample.memory_remaining + sample.disk_remaining;
+  out.disk_total_bytes = sample.disk_total;
+  out.disk_remaining_bytes = sample.disk_remaining;
+  if (sample.memory_total == 0 && sample.disk_total > 0) {
+    out.total_bytes += memory_bytes;
+    out.remaining_bytes += memory_bytes;
+  }
   out.dirty_rate = decision.measures.dirty_rate;
   out.bandwidth = decision.measures.bandwidth;
   out.throttle_percent = decision.measures.throttle_percent;
@@ -125,6 +132,31 @@ api::MigrationProgress progress_of(const std::string& migration, const Sample& s
   out.predicted_downtime_ms = static_cast<std::uint64_t>(std::clamp(decision.prediction.downtime_ms, 0.0, 1e12));
   out.predicted_end_s = decision.prediction.end_s;
   out.explanation = decision.explanation;
+  out.sampled_at = format_time(now);
+  return out;
+}
+
+api::MigrationProgress final_progress(const std::string& migration, const std::optional<api::MigrationProgress>& before, const Sample& end,
+                                      const Took& took, Clock::WallTime now) {
+  api::MigrationProgress out = before.value_or(api::MigrationProgress());
+  out.uid = migration;
+  if (out.mode.empty()) out.mode = to_string(Mode::PreCopy);
+  std::uint64_t disks = std::max(out.disk_total_bytes, end.disk_total);
+  if (end.memory_total > 0) {
+    out.iteration = std::max<std::uint64_t>(out.iteration, end.iteration);
+    out.total_bytes = end.memory_total + disks;
+    out.processed_bytes = std::max(out.processed_bytes, end.memory_processed + disks);
+    out.throttle_percent = end.throttle_percent;
+  }
+  out.disk_total_bytes = disks;
+  out.remaining_bytes = out.disk_remaining_bytes = 0;
+  out.predicted_end_s = 0;
+  out.predicted_downtime_ms = 0;
+  out.done = true;
+  using std::chrono::milliseconds;
+  out.seconds = took.all ? std::chrono::duration<double>(*took.all).count() : static_cast<double>(end.elapsed_ms) / 1000;
+  out.downtime_ms = took.pause ? static_cast<std::uint64_t>(std::max<milliseconds::rep>(std::chrono::ceil<milliseconds>(*took.pause).count(), 1)) : end.downtime_ms;
+  out.explanation = "all of the guest is at the target";
   out.sampled_at = format_time(now);
   return out;
 }

@@ -19,6 +19,16 @@ Sample sample_of(const launcher::v1::MigrationSample& sample);
 /// Nothing for an action that is no steering (Abort).
 std::optional<launcher::v1::SteerRequest> steer_request(const Action& action, const std::string& migration, const launcher::v1::DomainRequest& domain);
 
-api::MigrationProgress progress_of(const std::string& migration, const Sample& sample, const Decision& decision, Clock::WallTime now);
+/// `memory_bytes`: the guest's; it counts before QEMU tells how much there is.
+api::MigrationProgress progress_of(const std::string& migration, const Sample& sample, const Decision& decision, std::uint64_t memory_bytes,
+                                   Clock::WallTime now);
+
+/// How long it took by our own clock, where that is known.
+struct Took {
+  std::optional<Clock::Duration> all, pause;
+};
+/// The last word. `before`: the last one so far, if any; `end`: the finished job's sample, which may be empty.
+api::MigrationProgress final_progress(const std::string& migration, const std::optional<api::MigrationProgress>& before, const Sample& end,
+                                      const Took& took, Clock::WallTime now);
 
 }  // namespace nodevirt::virt_handler::migration

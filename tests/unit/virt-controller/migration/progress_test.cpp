@@ -52,6 +52,26 @@ TEST_CASE("each phase has its line") {
   CHECK(line("Pending") == "waits until the instance runs");
 }
 
+TEST_CASE("the last word stays with its migration, also when the next one has begun") {
+  Json m = migration(), i = instance("m1"), next = instance("m2");
+  auto& text = i["metadata"]["annotations"][std::string(api::kMigrationProgressAnnotation)];
+  auto told = *api::parse_migration_progress(text.get<std::string>());
+  told.done = true;
+  told.seconds = 4.2;
+  told.downtime_ms = 61;
+  text = api::format_migration_progress(told);
+  Observation seen;
+  m["status"]["migrationState"]["startTimestamp"] = "2026-01-01T00:00:00Z";
+  m["status"]["migrationState"]["endTimestamp"] = "2026-01-01T00:00:05Z";
+  const std::string words = "done in 4.2 s with a pause of 0.06 s, in 3 iterations";
+  CHECK(summary({m, &i, seen, "Succeeded", ""}) == words);
+  CHECK(summary({m, &next, seen, "Succeeded", ""}) == "done in 5.0 s");
+  m["metadata"]["annotations"] = progress_patch({m, &i, seen, "Succeeded", ""})["metadata"]["annotations"];
+  CHECK(summary({m, &next, seen, "Succeeded", ""}) == words);
+  CHECK(progress_patch({m, &next, seen, "Succeeded", ""}).is_null());
+  CHECK(progress_patch({m, nullptr, seen, "Succeeded", ""}).is_null());
+}
+
 TEST_CASE("progress is copied once, with where it goes") {
   Json m = migration(), i = instance("m1");
   Observation seen;

@@ -7,6 +7,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include "api/migration_progress.hpp"
 #include "api/names.hpp"
 #include "pkg/base/file.hpp"
 #include "pkg/rpc/migration_client.hpp"
@@ -36,9 +37,13 @@ class FakeLauncher final : public rpc::LauncherClient, public rpc::MigrationClie
   v1::MigrationRequest resume_request;
   std::function<void()> on_migrate;
 
-  void tell(Kind::Kind kind, std::string error = "") {
+  /// What release tells of the job, if it tells anything.
+  std::optional<v1::MigrationSample> last_sample;
+
+  void tell(Kind::Kind kind, std::string error = "", const v1::MigrationSample& sample = {}) {
     v1::MigrationEvent event;
     event.set_kind(kind);
+    *event.mutable_sample() = sample;
     event.set_error(std::move(error));
     told.push_back(event);
     changed_.notify_all();
@@ -94,6 +99,7 @@ class FakeLauncher final : public rpc::LauncherClient, public rpc::MigrationClie
     v1::ReleaseResponse out;
     out.set_released(!kept);
     if (!kept) guest_.at_source = false;
+    if (!kept && last_sample) tell(Kind::RELEASED, "", *last_sample);
     co_return out;
   }
   Awaitable<Result<v1::DirtyRate>> get_dirty_rate(v1::DirtyRateRequest) override { co_return v1::DirtyRate(); }
@@ -222,6 +228,10 @@ struct World {
   std::string state(std::string_view member) { return string_at(vmi(), {"status", "migrationState", member}); }
   bool is(std::string_view member) { return bool_at(vmi(), {"status", "migrationState", member}); }
   std::string owner() { return string_at(vmi(), {"metadata", "annotations", api::kMigrationHandoverAnnotation}); }
+  api::MigrationProgress progress() {
+    auto told = api::parse_migration_progress(string_at(vmi(), {"metadata", "annotations", api::kMigrationProgressAnnotation}));
+    return told.ok() ? std::move(*told) : api::MigrationProgress();
+  }
   void change(std::function<void(Json&)> f) {
     Json object = vmi();
     f(object);

@@ -136,11 +136,44 @@ TEST_CASE("disks are copied first, and that is progress") {
   for (int t = 0; t < 400; ++t) {
     Sample sample = job.sample(t, 0, 0, 0);
     sample.disk_total = 100'000 * kMib;
-    sample.disk_remaining = (100'000 - 100 * static_cast<std::uint64_t>(t)) * kMib;
+    sample.memory_total = 0;
+    sample.disk_processed = 100 * static_cast<std::uint64_t>(t) * kMib;
+    sample.disk_remaining = sample.disk_total - sample.disk_processed;
     d = job.step(sample);
   }
   CHECK(job.all.empty());
-  CHECK(says(d, "copying disks: 59 GiB of 98 GiB left"));
+  CHECK(says(d, "copying disks: 59 GiB of 98 GiB left at 100 MiB/s, 10 min more; then the memory, 1.0 GiB"));
+  CHECK(d.measures.bandwidth == Approx(100.0 * kMib).epsilon(0.01));
+  REQUIRE(d.prediction.end_s);
+  CHECK(*d.prediction.end_s == Approx((60'100 + 1024) / 100.0).epsilon(0.01));
+  CHECK(d.prediction.downtime_ms == 100);
+  // The memory's turn: what the disks came at says nothing of it.
+  d = job.at(1001.5, 1, 1000, 24);
+  CHECK_FALSE(says(d, "disks"));
+}
+
+TEST_CASE("disks that begin one after the other, and late, are progress; one that stands still is not") {
+  Settings s = settings();
+  s.copied_disk_bytes = 100'000 * kMib;
+  Script job(s);
+  double at = 0;
+  // The first sample comes before the first disk, and each further disk adds to what is left.
+  auto copy = [&](std::uint64_t disks, std::uint64_t copied) {
+    Sample sample = job.sample(at += 1, 0, 0, 0);
+    sample.memory_total = 0;
+    sample.disk_total = disks * 10'000 * kMib;
+    sample.disk_processed = copied * kMib;
+    sample.disk_remaining = sample.disk_total - sample.disk_processed;
+    return job.step(sample);
+  };
+  copy(0, 0);
+  for (std::uint64_t i = 0; i < 200; ++i) copy(1, i);
+  for (std::uint64_t i = 200; i < 400; ++i) copy(3, i);
+  CHECK_FALSE(job.ever(ActionKind::Abort));
+  Decision d;
+  for (int i = 0; i < 160 && !Script::has(d, ActionKind::Abort); ++i) d = copy(3, 400);
+  REQUIRE(job.ever(ActionKind::Abort));
+  CHECK(job.ever(ActionKind::Abort)->reason.find("copying disks: 29 GiB of 29 GiB left") != std::string::npos);
 }
 
 TEST_CASE("a guest that can never be caught up with is explained in numbers") {
