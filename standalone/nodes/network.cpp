@@ -9,6 +9,7 @@
 #include "pkg/base/log.hpp"
 #include "pkg/base/process.hpp"
 #include "standalone/nodes/forwarding.hpp"
+#include "standalone/nodes/userfaultfd.hpp"
 
 namespace nodevirt::nodes {
 namespace {
@@ -168,6 +169,7 @@ Result<void> remove_all(const Remains& remains, const std::string& table_name) {
   for (const std::string& table : {table_name, table_name + "-services"})
     attempt({"nft", "-f", "-"}, fmt::format("table ip {0} {{}}\ndelete table ip {0}\n", table));
   if (auto released = release_forwarding(); !released.ok() && first.ok()) first = released.error();
+  if (auto released = release_userfaultfd(remains.links.back()); !released.ok() && first.ok()) first = released.error();
   return first;
 }
 

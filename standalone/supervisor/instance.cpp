@@ -40,6 +40,7 @@ Result<Instance> decode_instance(const std::string& text, const std::string& pat
   i.most_nodes = static_cast<int>(int_at(j, {"mostNodes"}));
   i.hash = string_at(j, {"hash"});
   i.named = bool_at(j, {"named"});
+  i.userfaultfd = bool_at(j, {"allowUserfaultfd"});
   if (i.nodes < 1 || i.nodes > nodes::kMaxNodes || i.most_nodes < i.nodes || i.most_nodes > nodes::kMaxNodes) return damaged("number of nodes");
   if (i.hash.size() != 6 || i.hash.find_first_not_of("0123456789abcdef") != std::string::npos) return damaged("hash");
   if (auto l = parse_listen(i.listen); !l.ok()) return damaged("listen");
@@ -53,7 +54,7 @@ Result<Instance> decode_instance(const std::string& text, const std::string& pat
 
 std::string encode_instance(const Instance& i) {
   Json j{{"format", Instance::kFormat}, {"version", kVersion}, {"listen", i.listen}, {"nodes", i.nodes}, {"mostNodes", i.most_nodes},
-         {"hash", i.hash}, {"named", i.named}, {"nodeCIDR", i.ranges.nodes.to_string()}, {"podCIDR", i.ranges.pods.to_string()},
+         {"hash", i.hash}, {"named", i.named}, {"allowUserfaultfd", i.userfaultfd}, {"nodeCIDR", i.ranges.nodes.to_string()}, {"podCIDR", i.ranges.pods.to_string()},
          {"serviceCIDR", i.ranges.services.to_string()}};
   return j.dump(2) + "\n";
 }

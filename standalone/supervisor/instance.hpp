@@ -14,6 +14,7 @@ struct Instance {
   nodes::Ranges ranges;
   std::string hash;
   bool named = false;        ///< namespaces are called nodevirt-NODE
+  bool userfaultfd = false;  ///< its person asked for vm.unprivileged_userfaultfd=1
 
   /// The nodes that run now.
   nodes::Topology topology() const { return make_topology(hash, named, ranges, nodes); }

@@ -43,7 +43,8 @@ Json nodes_of(const Json& list) {
 
 Result<Json> collect(const DataDir& data) {
   NV_TRY(Instance instance, load_instance(data));
-  Json out{{"dataDir", data.root.string()}, {"kubeconfig", data.kubeconfig().string()}, {"listen", instance.listen}, {"running", false}};
+  Json out{{"dataDir", data.root.string()}, {"kubeconfig", data.kubeconfig().string()}, {"listen", instance.listen}, {"running", false}, {"allowUserfaultfd", instance.userfaultfd}};
+  if (auto now = read_file("/proc/sys/vm/unprivileged_userfaultfd", 16); now.ok()) out["unprivilegedUserfaultfd"] = *now == "1\n";
   if (lock_holder(data) == 0) {
     out["guestsLeft"] = pods_left(data).size();
     return out;

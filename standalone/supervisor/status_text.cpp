@@ -46,6 +46,9 @@ std::string status_text(const Json& status) {
                          bool_at(n, {"cordoned"}) ? ", cordoned" : "");
   out += fmt::format("virtual machines: {}, instances: {}, of which run: {}\n", int_at(status, {"virtualMachines"}),
                      int_at(status, {"guests", "instances"}), int_at(status, {"guests", "running"}));
+  if (bool_at(status, {"allowUserfaultfd"}))
+    out += bool_at(status, {"unprivilegedUserfaultfd"}) ? "post-copy: vm.unprivileged_userfaultfd is 1 on this machine, as --allow-userfaultfd asked\n"
+                                                        : "post-copy: not possible: somebody has set vm.unprivileged_userfaultfd back on this machine\n";
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include "pkg/base/log.hpp"
 #include "pkg/client/kubeconfig.hpp"
 #include "standalone/nodes/machine_lock.hpp"
+#include "standalone/nodes/userfaultfd.hpp"
 #include "standalone/supervisor/control.hpp"
 #include "standalone/supervisor/flags.hpp"
 #include "standalone/supervisor/pods_left.hpp"
@@ -26,6 +27,7 @@ struct UpOptions {
   nodes::WantedRanges ranges;
   int nodes = 0, wait_seconds = 60;
   bool detach = false;
+  std::optional<bool> userfaultfd;   ///< as it was
 };
 
 /// Everything that is held while the instance runs.
@@ -50,6 +52,13 @@ std::vector<Flag> flags_of(UpOptions& o) {
       int_flag("nodes", 0, "N", "how many nodes this machine is to be (default 1, then what it was)", o.nodes, 1, nodes::kMaxNodes),
       switch_flag("detach", 'd', "run in the background; returns when everything is ready", o.detach),
       string_flag("launcher-image", 0, "IMAGE", "named in launcher pods (one machine: the installed programs are used)", o.launcher_image),
+      {"allow-userfaultfd", 0, "", "set vm.unprivileged_userfaultfd=1 on this machine until `down`, for post-copy (default as before; =false: not)",
+       [&o](const std::string& v) -> Result<void> {
+         bool on = false;
+         NV_TRY_VOID(switch_flag("", 0, "", on).set(v));
+         o.userfaultfd = on;
+         return {};
+       }},
       string_flag("node-cidr", 0, "RANGE", "addresses of the nodes (default: the first free 10.233.N.0/24)", o.ranges.nodes),
       string_flag("pod-cidr", 0, "RANGE", "addresses of the pods (default: the first free from 10.234.0.0/16)", o.ranges.pods),
       string_flag("service-cidr", 0, "RANGE", "addresses of Services (default: the first free from 10.96.0.0/16)", o.ranges.services),
@@ -86,6 +95,7 @@ Result<Instance> settle(const UpOptions& o, const DataDir& data) {
   if (!o.listen.empty()) i.listen = o.listen;
   NV_TRY_VOID([&]() -> Result<void> { auto l = parse_listen(i.listen); if (!l.ok()) return l.error().with_context("--listen"); return {}; }());
   if (o.nodes > 0) i.nodes = o.nodes;
+  if (o.userfaultfd) i.userfaultfd = *o.userfaultfd;
   i.most_nodes = std::max(i.most_nodes, i.nodes);
   for (int n = i.nodes + 1; n <= i.most_nodes; ++n)
     if (auto left = pods_left(data, fmt::format("node{}", n)); !left.empty())
@@ -182,6 +192,15 @@ Result<void> ensure_pki(Prepared& p, const Instance& instance, const nodes::Topo
   return {};
 }
 
+/// Said each time: nobody is to find out by chance.
+Result<void> settle_userfaultfd(const Instance& instance, const std::string& bridge) {
+  if (!instance.userfaultfd) return nodes::release_userfaultfd(bridge);
+  NV_TRY(bool changed, nodes::hold_userfaultfd(bridge));
+  say(fmt::format("[note] vm.unprivileged_userfaultfd is {}1 on this machine, as --allow-userfaultfd asked: every program may use userfaultfd",
+                  changed ? "now " : ""));
+  return {};
+}
+
 Result<void> prepare(Prepared& p, const UpOptions& o, const LinkedPrograms& linked) {
   p.began = system_clock().now();
   NV_TRY_VOID(require_root("nodevirt up"));
@@ -209,6 +228,7 @@ Result<void> prepare(Prepared& p, const UpOptions& o, const LinkedPrograms& link
   p.networked = true;
   NV_TRY_VOID(nodes::bring_up(t));
   choosing.reset();
+  NV_TRY_VOID(settle_userfaultfd(instance, t.bridge));
   for (const auto& n : t.nodes) NV_TRY_VOID(make_dirs(data.node(n.name), 0755));
   NV_TRY(ListenAddress at, parse_listen(instance.listen));
   NV_TRY_VOID(open_node_doors(p, t, at.port));
@@ -257,7 +277,9 @@ void clear_traces(Prepared& p) {
 /// `up --detach` may be said again: what is asked for is there.
 bool runs_as_asked(const Prepared& p, const UpOptions& o) {
   auto instance = load_instance(p.context.data);
-  if (!instance.ok() || (!o.listen.empty() && o.listen != instance->listen) || (o.nodes > 0 && o.nodes != instance->nodes)) return false;
+  if (!instance.ok() || (!o.listen.empty() && o.listen != instance->listen) || (o.nodes > 0 && o.nodes != instance->nodes) ||
+      (o.userfaultfd && *o.userfaultfd != instance->userfaultfd))
+    return false;
   auto answer = ask_control(p.context.data, "status");
   if (!answer.ok() || bool_at(*answer, {"stopping"})) return false;
   say(fmt::format("[ok] runs already (pid {}), {}\n  export KUBECONFIG={}", int_at(*answer, {"pid"}), string_at(*answer, {"server"}),
