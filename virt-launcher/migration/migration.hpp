@@ -25,7 +25,11 @@
 // post-copy, without a handover. Source: POST_COPY means that its vCPUs stand and will never run here again (CancelMigration
 // and ReleaseSource refuse; QEMU ends by itself when all has come: ENDED). Target: POST_COPY means that the guest runs
 // there, RESUMED (unasked) that it does and the pass had ended by itself; what follows ResumeTarget follows then, and
-// ResumeTarget does nothing. A target that stopped before LOADED says nothing: the source's ENDED tells.
+// ResumeTarget does nothing. A target that stopped before LOADED says nothing: the source's ENDED tells. After POST_COPY the
+// target's RESUMED means that all of the memory is there. An interrupted post-copy goes on by itself as soon as the source's
+// sockets lead to the target again (each is tried twice a second); until then, or until virt-handler ends the domain, the
+// guest waits for its memory and both domains have the reason PostcopyFailed. ENDED with an error then means that the
+// source's QEMU is gone.
 //
 // WatchMigration's first event tells how things stand: NONE (nothing is known of that uid), SAMPLE (source: the job runs;
 // target: prepared or coming), SWITCHOVER, POST_COPY, LOADED, RESUMED, ENDED, RELEASED. An ENDED with an error on the source says

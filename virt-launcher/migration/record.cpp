@@ -31,7 +31,9 @@ Json to_json(const Record& r) {
           {"error", r.error},
           {"guestWasPaused", r.guest_was_paused},
           {"pausedByUs", r.paused_by_us},
-          {"intervalMs", r.interval_ms}};
+          {"intervalMs", r.interval_ms},
+          {"memorySocket", r.memory_socket},
+          {"fetching", r.fetching}};
 }
 
 Result<Record> record_of(const Json& j) {
@@ -43,6 +45,8 @@ Result<Record> record_of(const Json& j) {
   r.guest_was_paused = bool_at(j, {"guestWasPaused"});
   r.paused_by_us = bool_at(j, {"pausedByUs"});
   r.interval_ms = static_cast<unsigned>(int_at(j, {"intervalMs"}));
+  r.memory_socket = string_at(j, {"memorySocket"});
+  r.fetching = bool_at(j, {"fetching"});
   return r;
 }
 

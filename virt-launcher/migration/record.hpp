@@ -20,6 +20,8 @@ struct Record {
   bool guest_was_paused = false;  ///< by its user, before the migration began
   bool paused_by_us = false;      ///< to let the memory come to rest
   unsigned interval_ms = 0;       ///< between samples
+  std::string memory_socket;      ///< of a source: where the memory's stream goes
+  bool fetching = false;          ///< of a resumed target: a part of its memory is still at the source (post-copy)
 };
 
 Json to_json(const Record& record);

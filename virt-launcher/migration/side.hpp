@@ -21,6 +21,9 @@ inline bool paused_by_migration(const libvirt::StateAndReason& s) {
   return paused(s) && (why == "Migration" || why.starts_with("Postcopy"));
 }
 
+/// On the source: its vCPUs will never run again, and what the target lacks of its memory is here.
+inline bool stopped_by_post_copy(const libvirt::StateAndReason& s) { return paused(s) && libvirt::reason_word(s.state, s.reason).starts_with("Postcopy"); }
+
 /// The domain's second monitor, for one user at a time.
 class Monitor {
  public:

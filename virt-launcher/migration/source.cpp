@@ -149,7 +149,7 @@ Result<void> Source::cancel(const std::string& uid) {
   // The job is over, and libvirt could not tell how: the guest stands, and its state is whole here.
   NV_TRY(libvirt::StateAndReason s, domain.state());
   if (!paused(s) || r.guest_was_paused) return {};
-  if (libvirt::reason_word(s.state, s.reason).starts_with("Postcopy")) return refuse("PostCopy", "a part of the guest's memory is at the target only");
+  if (stopped_by_post_copy(s)) return refuse("PostCopy", "a part of the guest's memory is at the target only");
   log::info("migration {}: cancelled; the guest goes on here", uid);
   return domain.resume();
 }
@@ -239,13 +239,16 @@ void Source::reconnected() {
     phase_ = Phase::over;
     return context_.events.begin(r->uid, v1::MigrationEvent::ENDED, r->error);
   }
-  log::info("migration {}: found again", r->uid);
+  auto domain = context_.domain(0ms);
+  auto s = domain.ok() ? domain->state() : Result<libvirt::StateAndReason>(domain.error());
+  bool in_post_copy = s.ok() && stopped_by_post_copy(*s);
+  log::info("migration {}: found again{}", r->uid, in_post_copy ? ", in post-copy" : "");
   {
     std::lock_guard lock(mutex_);
-    phase_ = Phase::running;
+    phase_ = in_post_copy ? Phase::post_copy : Phase::running;
   }
-  context_.events.begin(r->uid, v1::MigrationEvent::SAMPLE);
-  start_threads(std::nullopt);
+  context_.events.begin(r->uid, in_post_copy ? v1::MigrationEvent::POST_COPY : v1::MigrationEvent::SAMPLE);
+  start_threads(std::nullopt, in_post_copy);
 }
 
 }  // namespace nodevirt::virt_launcher::migration

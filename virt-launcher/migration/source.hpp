@@ -35,10 +35,12 @@ class Source {
   enum class Phase { idle, running, switched, post_copy, over };
   Result<libvirt::MigrationPlan> plan(const v1::MigrateRequest& request, const libvirt::Domain& domain);
   Result<void> set_parameters(const v1::MigrateRequest& request);
-  void start_threads(std::optional<libvirt::MigrationPlan> plan);
+  /// Without a plan the job is one that is found again; `in_post_copy`: it has to be attended to.
+  void start_threads(std::optional<libvirt::MigrationPlan> plan, bool in_post_copy = false);
   void stop_threads();
   void follow(bool alone);
   void job(libvirt::MigrationPlan plan);
+  void mend();
   bool concluded(const std::string& error, bool lost);
   void over(const std::string& error);
   /// Changes the record durably, unless `change` says no.

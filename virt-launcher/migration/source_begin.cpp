@@ -52,7 +52,7 @@ Result<void> Source::begin(const v1::MigrateRequest& q) {
   if (q.max_downtime_ms()) NV_TRY_VOID(libvirt::set_max_downtime(domain, q.max_downtime_ms()));
   stop_threads();  // of the migration before
   NV_FAILPOINT(kBeforeRecord);
-  Record fresh{uid, Role::source, Step::begun, "", paused(s), false, std::clamp(q.sample_interval_ms() ? q.sample_interval_ms() : 250u, 50u, 10000u)};
+  Record fresh{uid, Role::source, Step::begun, "", paused(s), false, std::clamp(q.sample_interval_ms() ? q.sample_interval_ms() : 250u, 50u, 10000u), p.memory_socket};
   NV_TRY_VOID(update([&](Record& r) { return r = fresh, true; }));
   {
     std::lock_guard lock(mutex_);

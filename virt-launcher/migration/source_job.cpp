@@ -5,6 +5,7 @@
 #include "pkg/base/log.hpp"
 #include "virt-launcher/migration/cause.hpp"
 #include "virt-launcher/migration/disk_speed.hpp"
+#include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/sample.hpp"
 #include "virt-launcher/migration/source.hpp"
 
@@ -18,14 +19,17 @@ NV_DECLARE_FAILPOINT(kJobOver, "launcher-migrate-job-over");
 namespace {
 
 constexpr auto kAgain = 10ms;  // libvirt takes no cancellation before its job has begun, nor copies disks yet
+constexpr auto kMend = 500ms;  // between tries to go on with a post-copy that was interrupted
+constexpr int kUnattended = 20;  // tries, until a job that QEMU calls complete is over whatever libvirt does
 
 }  // namespace
 
-void Source::start_threads(std::optional<libvirt::MigrationPlan> p) {
+void Source::start_threads(std::optional<libvirt::MigrationPlan> p, bool in_post_copy) {
   std::lock_guard lock(mutex_);
-  bool alone = !p;
+  bool alone = !p && !in_post_copy;
   job_runs_ = !alone;
   if (p) job_thread_ = std::thread([this, p = std::move(*p)] { job(p); });
+  else if (in_post_copy) job_thread_ = std::thread([this] { mend(); });
   follow_thread_ = std::thread([this, alone] { follow(alone); });
 }
 
@@ -58,9 +62,50 @@ void Source::job(libvirt::MigrationPlan p) {
   log::info("migration {}: libvirt's job ended: {}", record().uid, error.empty() ? "well" : error);
   // The connection may have broken under a job that runs on; then it is followed without this thread.
   bool done = concluded(error, lost);
-  std::lock_guard lock(mutex_);
-  job_runs_ = false;
-  if (!done) changed_.notify_all();
+  {
+    std::lock_guard lock(mutex_);
+    if (done || phase_ != Phase::post_copy) {
+      job_runs_ = false;
+      if (!done) changed_.notify_all();
+      return;
+    }
+  }
+  mend();
+}
+
+// Post-copy whose call has failed, or was made by a launcher that is no more. QEMU keeps what the target lacks: with the
+// link back the job goes on. How long that is tried is for virt-handler to say: it ends the domain.
+void Source::mend() {
+  libvirt::MigrationPlan p;
+  p.destination_socket = (context_.paths.migration / kSourceLibvirtSocket).string();
+  p.memory_socket = record().memory_socket;
+  p.post_copy = p.go_on = true;
+  std::string told;
+  for (int complete = 0;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (changed_.wait_for(lock, kMend, [&] { return stop_ || phase_ == Phase::over; })) return;
+    }
+    auto domain = context_.domain(1s);
+    if (!domain.ok() && domain.error().code == Code::NotFound) return over("the guest's memory is gone at the source");
+    auto s = domain.ok() ? domain->state() : Result<libvirt::StateAndReason>(domain.error());
+    if (!s.ok()) continue;
+    if (!s->active()) {
+      bool moved = libvirt::reason_word(s->state, s->reason) == "Migrated";
+      return over(moved || complete ? "" : "the source's QEMU ended in post-copy");
+    }
+    auto job = context_.monitor.execute("query-migrate");
+    std::string step = job.ok() ? string_at(*job, {"status"}) : "";
+    if (step == "completed") {
+      if (++complete >= kUnattended) return over("");
+      continue;  // libvirt is about to end it
+    }
+    if (step != "postcopy-paused") continue;
+    if (told.empty()) log::warning("migration {}: post-copy is interrupted; it goes on when the target can be reached", record().uid);
+    auto mended = libvirt::migrate(*domain, p);
+    if (mended.ok()) return over("");
+    if (mended.error().message != std::exchange(told, mended.error().message)) log::info("migration {}: {}", record().uid, told);
+  }
 }
 
 // Takes samples until the job is over, and asks for its end until libvirt takes that. `alone`: no thread of this process
@@ -78,6 +123,10 @@ void Source::follow(bool alone) {
     bool cancel = cancel_, post_copy = post_copy_ == PostCopy::now, look = Clock::now() >= next;
     bool ask = phase_ == Phase::running || phase_ == Phase::post_copy;
     alone = alone || !job_runs_;
+    if (alone && phase_ == Phase::post_copy) {
+      lock.unlock();
+      return mend();
+    }
     std::string uid = record_.uid;
     std::uint64_t bandwidth = bandwidth_;
     std::size_t disks = shared_among_;
@@ -169,6 +218,14 @@ bool Source::concluded(const std::string& error, bool lost) {
   if (!s->active()) {
     bool moved = libvirt::reason_word(s->state, s->reason) == "Migrated";
     return over(moved ? "" : error.empty() ? "the guest has ended" : "the guest has ended: " + error), true;
+  }
+  if (stopped_by_post_copy(*s)) {
+    std::unique_lock lock(mutex_);
+    bool known = std::exchange(phase_, Phase::post_copy) == Phase::post_copy;
+    std::string uid = record_.uid;
+    lock.unlock();
+    if (!known) context_.events.publish(uid, v1::MigrationEvent::POST_COPY);
+    return false;
   }
   Record r = record();
   if (paused(*s) && r.paused_by_us && !r.guest_was_paused && !paused_by_migration(*s))

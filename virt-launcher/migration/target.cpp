@@ -41,6 +41,7 @@ bool is_copied(const api::Volume& volume, const Json& instance) {
 }
 
 constexpr std::string_view kAnswerFile = "target-answer";
+constexpr auto kLook = 500ms;  // at a guest whose memory is still coming
 
 }  // namespace
 
@@ -221,10 +222,27 @@ void Target::arrived(Kind kind) {
   Record r = record();
   if (r.role != Role::target || r.step != Step::prepared) return;
   r.step = Step::resumed;
+  r.fetching = kind == v1::MigrationEvent::POST_COPY;
   if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
   hooks_.taken_over();
   context_.events.publish(r.uid, kind);
+  if (r.fetching) context_.post([this] { look_whether_whole(); }, kLook);
   after_resume();
+}
+
+// libvirt's event of it may be lost with its daemon, so it is looked for too.
+void Target::look_whether_whole() {
+  std::lock_guard action(action_mutex_);
+  Record r = record();
+  if (!r.fetching) return;
+  auto domain = context_.domain(0ms);
+  auto s = domain.ok() ? domain->state() : Result<libvirt::StateAndReason>(domain.error());
+  bool runs = s.ok() && libvirt::state_word(s->state) == "Running" && !libvirt::reason_word(s->state, s->reason).starts_with("Postcopy");
+  if (!runs) return context_.post([this] { look_whether_whole(); }, kLook);
+  r.fetching = false;
+  if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
+  log::info("migration {}: all of the guest's memory is here", r.uid);
+  context_.events.publish(r.uid, v1::MigrationEvent::RESUMED);
 }
 
 void Target::after_resume() {
@@ -297,6 +315,8 @@ void Target::on_event(const libvirt::DomainEvent& e) {
   Record r = record();
   if (r.role != Role::target) return;
   if (r.step == Step::abandoned && e.lifecycle == "Started") return context_.post([this] { destroy_late(30); }, 0ms);
+  if (r.step == Step::resumed && r.fetching && e.lifecycle == "Resumed" && e.detail == "Migrated")
+    return context_.post([this] { look_whether_whole(); }, 0ms);
   if (r.step != Step::prepared) return;
   if (e.lifecycle == "Resumed") {
     Kind kind = e.detail == "Postcopy" ? v1::MigrationEvent::POST_COPY : v1::MigrationEvent::RESUMED;
@@ -323,7 +343,9 @@ void Target::reconnected() {
     record_ = *r;
   }
   if (r->step == Step::resumed) {
-    if (new_here) context_.events.begin(r->uid, v1::MigrationEvent::RESUMED);
+    if (!new_here) return;
+    context_.events.begin(r->uid, r->fetching ? v1::MigrationEvent::POST_COPY : v1::MigrationEvent::RESUMED);
+    if (r->fetching) context_.post([this] { look_whether_whole(); }, 0ms);
     return;
   }
   if (r->step == Step::abandoned) {
@@ -337,7 +359,10 @@ void Target::reconnected() {
   if (domain.ok())
     if (auto s = domain->state(); s.ok() && s->active()) {
       active = true;
-      if (libvirt::state_word(s->state) == "Running") return context_.post([this] { arrived(v1::MigrationEvent::RESUMED); }, 0ms);
+      if (libvirt::state_word(s->state) == "Running") {
+        Kind how = libvirt::reason_word(s->state, s->reason).starts_with("Postcopy") ? v1::MigrationEvent::POST_COPY : v1::MigrationEvent::RESUMED;
+        return context_.post([this, how] { arrived(how); }, 0ms);
+      }
       if (libvirt::reason_word(s->state, s->reason) == "User" && !loaded(*domain)) begin_loading(r->uid);  // the event was missed
       if (loaded(*domain)) kind = v1::MigrationEvent::LOADED;
     }

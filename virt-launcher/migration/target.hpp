@@ -47,6 +47,7 @@ class Target {
   void destroy_late(int tries);
   void after_resume();
   void arrived(Kind kind);
+  void look_whether_whole();
   void begin_loading(const std::string& uid);
   void await_whole(std::string uid);
   bool loaded(const libvirt::Domain& domain) const;
