@@ -113,6 +113,19 @@ Json failed_patch(const Json& vmi, const std::string& uid, const std::string& re
   return patch.take();
 }
 
+Json lost_patch(const Json& vmi, const std::string& uid, const std::string& reason, Clock::WallTime now) {
+  Patch patch(vmi, uid);
+  if (bool_at(vmi, {"status", "migrationState", "completed"})) return Json::array();
+  patch.as_read();
+  patch.state("endTimestamp", format_time(now));
+  patch.state("completed", true);
+  patch.state("failed", true);
+  patch.state("failureReason", reason);
+  patch.set({"status"}, "phase", "Failed");
+  patch.set({"status"}, "reason", "GuestLostInMigration");
+  return patch.take();
+}
+
 Json address_patch(const Json& vmi, const std::string& uid, const std::string& address) {
   Patch patch(vmi, uid);
   patch.state("targetNodeAddress", address);

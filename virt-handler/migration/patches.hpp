@@ -18,6 +18,8 @@ Json aborting_patch(const Json& vmi, const std::string& uid);
 Json owner_target_patch(const Json& vmi, const std::string& uid);
 /// The end, with the guest at the source: decision, failed, reason; the instance must be as it was read.
 Json failed_patch(const Json& vmi, const std::string& uid, const std::string& reason, Clock::WallTime now);
+/// The end in post-copy with the target gone: the guest is lost. The instance must be as it was read; empty when it moved after all.
+Json lost_patch(const Json& vmi, const std::string& uid, const std::string& reason, Clock::WallTime now);
 
 // By the target.
 Json address_patch(const Json& vmi, const std::string& uid, const std::string& address);

@@ -17,6 +17,7 @@ void SourceHandover::cancel() { cancel_ = true; settle(); }
 void SourceHandover::note_written(Note note) { note_ = note; settle(); }
 void SourceHandover::released_said() { said_ = true; }
 void SourceHandover::kept_said() { said_ = true; }
+void SourceHandover::lost_said() { said_ = true; }
 void SourceHandover::cancel_begun() { cancel_begun_ = true; }
 void SourceHandover::cancel_failed() { cancel_begun_ = false; }
 
@@ -76,13 +77,14 @@ SourceHandover::Wants SourceHandover::wants() const {
     return out;
   }
   if (decision_ == Decision::Released) {
-    // Post-copy: the guest's memory comes from here until the job has ended; only then may its QEMU go, and only then
-    // is the migration complete: this pod is removed as soon as it is.
+    // Post-copy: the guest's memory comes from here until the job has ended, or the target has told the instance that all is
+    // there; only then may its QEMU go: this pod is removed as soon as the migration is complete.
     bool all_over_there = !post_copy_ || released_;
     out.say_released = all_over_there && link_ && !said_;
     out.store_target = all_over_there && owner_ != Owner::Target && !completed_ && (!link_ || overdue_) && (post_copy_ || !target_resumed_);
     out.release = post_copy_ && ended_ok_ && !released_ && !release_in_flight_;
-    out.done = completed_ && (!post_copy_ || released_);
+    out.say_lost = post_copy_ && ended_ && !ended_ok_ && !released_ && link_ && !said_;
+    out.done = completed_;
     return out;
   }
   bool stored = owner_ == Owner::Source && failed_;

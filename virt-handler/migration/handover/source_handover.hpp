@@ -18,7 +18,8 @@ class SourceHandover {
   void post_copy();               ///< the guest's memory is being fetched by the target: there is no way back
   void resumed();                 ///< the guest runs on here
   void released();                ///< its QEMU was ended by a release
-  void ended(bool ok);            ///< the job; also when none was begun and none will be (not ok)
+  void ended(bool ok);            ///< the job; also when none was begun and none will be (not ok). After post_copy(), not ok: what
+                                  ///< the target lacks of the guest is gone
   /// The domain stands paused by the migration (true), or runs, or is paused for another reason.
   void stopped_by_migration(bool is);
   /// Every release that an earlier life may have asked for has had its time, and the launcher was asked once more
@@ -42,6 +43,7 @@ class SourceHandover {
   void release_answered(std::optional<bool> was_released);  ///< nothing: an error, which says nothing
   void released_said();
   void kept_said();
+  void lost_said();
   void cancel_begun();
   void cancel_failed();
 
@@ -50,6 +52,7 @@ class SourceHandover {
     bool release = false;
     bool cancel_job = false;
     bool say_released = false, say_kept = false;
+    bool say_lost = false;        ///< the target's guest will never be whole
     bool store_target = false;    ///< annotation: owner target
     bool store_failed = false;    ///< annotation: owner source; migrationState: failed
     bool unpause = false;         ///< the guest stays, and nobody else lets it run again

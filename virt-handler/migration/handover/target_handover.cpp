@@ -4,11 +4,17 @@ namespace nodevirt::virt_handler::migration {
 
 void TargetHandover::launcher_known() { known_ = true; settle(); }
 void TargetHandover::loaded() { known_ = loaded_ = true; settle(); }
-void TargetHandover::running() { known_ = loaded_ = running_ = true; settle(); }
+void TargetHandover::running() { known_ = loaded_ = running_ = whole_ = true; settle(); }
 void TargetHandover::post_copy() { known_ = loaded_ = running_ = post_copy_ = true; settle(); }
-void TargetHandover::lost() { known_ = lost_ = true; settle(); }
+void TargetHandover::ended() { running(); }
+void TargetHandover::lost() {
+  if (whole_) return;
+  known_ = lost_ = true;
+  settle();
+}
 void TargetHandover::source_released() { released_ = true; settle(); }
 void TargetHandover::source_kept() { kept_ = true; settle(); }
+void TargetHandover::source_lost() { source_lost_ = true; }
 void TargetHandover::loaded_said() { loaded_said_ = true; }
 void TargetHandover::resumed_said() { resumed_said_ = true; }
 void TargetHandover::abandoned() { abandoned_ = true; }
@@ -45,8 +51,8 @@ TargetHandover::Wants TargetHandover::wants() const {
       break;
     case Decision::Run:
       out.resume = !running_ && !lost_;  // in post-copy nothing is "loaded" before it runs
-      // In post-copy the source is needed until it says that it was released.
-      out.complete = ((running_ && (!post_copy_ || released_ || owner_ == Owner::Target)) || lost_) && !completed_;
+      // In post-copy the source is needed until all is here, or it says that it was released.
+      out.complete = (whole_ || (running_ && (released_ || owner_ == Owner::Target)) || lost_) && !completed_;
       out.say_resumed = running_ && link_ && !resumed_said_;
       out.done = completed_ && (running_ || lost_);
       break;

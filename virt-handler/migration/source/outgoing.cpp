@@ -225,6 +225,7 @@ void Outgoing::Impl::act() {
   std::shared_ptr<Launcher> launcher = find_launcher()();
   bool standing = launcher && launcher->domain && launcher->domain->state() == "Paused" && launcher->domain->reason() == "Migration";
   handover.stopped_by_migration(standing);
+  attend_post_copy(launcher);
   SourceHandover::Wants wants = handover.wants();
   Executor executor = deps.executor;
   // What is under way is marked before it begins: a coroutine may start later.
@@ -245,6 +246,10 @@ void Outgoing::Impl::act() {
   if (wants.say_kept && link) {
     link->say(plain_message("kept"));
     handover.kept_said();
+  }
+  if (wants.say_lost && link) {
+    link->say(plain_message("lost"));
+    handover.lost_said();
   }
   if (wants.store_target && !std::exchange(storing, true)) {
     std::string migration = id;
@@ -291,15 +296,19 @@ Awaitable<void> Outgoing::Impl::finish() {
   auto self = shared_from_this();
   StopToken token = stop.get_token();
   if (failure.empty()) failure = stream_failure.empty() ? "the guest went on here" : stream_failure;
-  bool moved = !gone && handover.decision() == SourceHandover::Decision::Released;
+  bool left = !gone && handover.decision() == SourceHandover::Decision::Released;
+  bool lost = left && state.failed, moved = left && !lost;
   log::info("{}/{}: migration {}: {}", ns, name, id,
-            gone ? "the instance is gone, or migrates anew" : moved ? "the guest has moved" : "the guest stays: " + failure);
-  if (!gone && !moved) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure));
+            gone ? "the instance is gone, or migrates anew" : moved ? "the guest has moved" : lost ? "the guest is lost" : "the guest stays: " + failure);
+  if (lost && !target_gone.empty()) deps.event(*object, "Warning", "GuestLost", string_at(stored, {"status", "migrationState", "failureReason"}));
+  if (!gone && !left) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure));
   if (moved) {
     Clock::Time until = deps.clock.now() + kJobEnd;
     while ((!job_ended || writing_progress) && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token)) {}
     if (!final_sample) ended_well(launcher::v1::MigrationSample());  // nobody told its figures
     for (until = deps.clock.now() + kLastWord; writing_progress && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token);) {}
+  }
+  if (left) {
     // The pod has nothing left to do.
     if (MigrationRpc rpc = rpc_of(find_launcher()())) {
       launcher::v1::DomainRequest ask = domain();

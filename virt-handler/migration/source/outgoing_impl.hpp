@@ -57,6 +57,11 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   Awaitable<void> write_progress();
   Awaitable<void> write_mode(std::string mode);
 
+  // outgoing_post_copy.cpp
+  void attend_post_copy(const std::shared_ptr<Launcher>& launcher);
+  void keep_way_open(const Launcher& launcher);
+  Awaitable<void> look_at_target();
+
   FindLauncher find_launcher();
   launcher::v1::MigrationRequest request() const;
   launcher::v1::DomainRequest domain() const;
@@ -95,6 +100,9 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   std::string failure;            ///< why it does not succeed; the first reason is kept
   std::string stream_failure;     ///< what broke on the way; told when nobody knows better
   std::optional<Clock::Time> kept_since;
+  std::string way_to;                                          ///< where `sockets` lead to in post-copy; empty: where they began
+  std::string target_gone;                                     ///< why nothing of the guest can be at the target any more
+  std::optional<Clock::Time> no_pod_since, broken_since, looked_at;   ///< in post-copy
 };
 
 }  // namespace nodevirt::virt_handler::migration

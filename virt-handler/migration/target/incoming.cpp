@@ -47,6 +47,7 @@ void Incoming::Impl::feed(const Json& vmi) {
   if (!superseded) {
     state = *now;
     stored = vmi;
+    if (state.mode == "PostCopy") handover.post_copy();  // also when its launcher is no more
   }
   handover.stored(superseded ? Owner::None : state.owner, !superseded && state.failed, !superseded && state.completed, superseded);
   poke();
@@ -91,9 +92,7 @@ void Incoming::Impl::told(const launcher::v1::MigrationEvent& event) {
       break;
     case E::RESUMED:
       came_in = true;
-      // A launcher that was started anew does not know it any more.
-      if (post_copy || state.mode == "PostCopy") handover.post_copy();
-      else handover.running();
+      handover.running();
       break;
     case E::POST_COPY:
       came_in = post_copy = true;
@@ -117,6 +116,8 @@ void Incoming::Impl::heard(const Json& message) {
     handover.source_released();
   } else if (type == "kept") {
     handover.source_kept();
+  } else if (type == "lost") {
+    handover.source_lost();
   }
   poke();
 }
@@ -191,17 +192,6 @@ Awaitable<void> Incoming::Impl::store(MakePatch make) {
   poke();
 }
 
-/// In post-copy a guest whose source is gone stands still for ever (libvirt calls it running).
-void Incoming::Impl::look_whether_it_is_lost(const std::shared_ptr<Launcher>& launcher) {
-  bool broken = launcher && launcher->domain && launcher->domain->reason() == "PostcopyFailed";
-  if (!broken) {
-    broken_since.reset();
-    return;
-  }
-  if (!broken_since) broken_since = deps.clock.now();
-  if (deps.clock.now() - *broken_since >= kLostAfter) handover.lost();
-}
-
 void Incoming::Impl::act() {
   Executor executor = deps.executor;
   TargetHandover::Wants wants = handover.wants();
@@ -229,22 +219,31 @@ void Incoming::Impl::act() {
       for (const std::string* ip : {&launcher->pod->ip, &launcher->pod->ip6})
         if (!ip->empty() && std::find(home.addresses.begin(), home.addresses.end(), *ip) == home.addresses.end()) home.addresses.push_back(*ip);
     }
-    if (handover.guest_lost())
-      home.failure = post_copy || state.mode == "PostCopy" ? fmt::format("the guest is lost: it ran on node {} while its memory still came from node {}, which was lost", deps.node, state.source_node)
-                               : "the guest is lost: it ended at the target before it ran there";
+    if (handover.guest_lost()) {
+      if (loss.empty()) loss = "the guest is lost: it ended at the target before it ran there";
+      home.failure = loss;
+    }
     MakePatch make = [migration, home, now](const Json& vmi) { return completed_patch(vmi, migration, home, now); };
     storing = true;
     spawn(executor, store(make), "migration: store");
     return;
   }
-  if (handover.decision() != TargetHandover::Decision::Open || state.finished()) return;
-  if ((prepared || refused || came_in) && state.target_address != deps.address && !deps.address.empty()) {
+  if (state.finished()) return;
+  // The source's virt-handler writes it too, but not when it was killed in that moment.
+  if (post_copy && state.mode != "PostCopy") {
+    MakePatch make = [migration](const Json& vmi) { return mode_patch(vmi, migration, "PostCopy"); };
+    storing = true;
+    spawn(executor, store(make), "migration: store");
+    return;
+  }
+  if ((prepared || refused || came_in || handover.fetches()) && state.target_address != deps.address && !deps.address.empty()) {
     std::string address = deps.address;
     MakePatch make = [migration, address](const Json& vmi) { return address_patch(vmi, migration, address); };
     storing = true;
     spawn(executor, store(make), "migration: store");
     return;
   }
+  if (handover.decision() != TargetHandover::Decision::Open) return;
   bool present = launcher && launcher->domain && launcher->domain->present();
   if (present && !state.target_detected && !detected) {
     detected = true;
@@ -282,7 +281,8 @@ Awaitable<void> Incoming::Impl::finish() {
   auto self = shared_from_this();
   StopToken token_ = stop.get_token();
   bool here = !gone && handover.decision() == TargetHandover::Decision::Run;
-  if (here && !handover.guest_lost()) deps.event(*object, "Normal", "Migrated", fmt::format("The guest runs on node {} now.", deps.node));
+  if (here && handover.guest_lost()) deps.event(*object, "Warning", "GuestLost", loss);
+  if (here && !handover.guest_lost() && !state.failed) deps.event(*object, "Normal", "Migrated", fmt::format("The guest runs on node {} now.", deps.node));
   deps.changed(ns + "/" + name);
   // The last word on the link, and libvirt's own wind-up.
   if (here)

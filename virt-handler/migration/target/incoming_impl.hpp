@@ -29,7 +29,11 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   void told(const launcher::v1::MigrationEvent& event);
   void heard(const Json& message);
   Awaitable<void> finish();
+
+  // incoming_post_copy.cpp
   void look_whether_it_is_lost(const std::shared_ptr<Launcher>& launcher);
+  void lose(std::string why);
+  Awaitable<void> look_at_source();
 
   // incoming_prepare.cpp
   Awaitable<void> prepare();
@@ -58,7 +62,8 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   bool preparing = false, resuming = false, abandoning = false, storing = false, reading = false;
   bool gone = false, over = false;
   std::optional<Clock::Time> not_loaded_since;         ///< ResumeTarget finds nothing
-  std::optional<Clock::Time> broken_since;             ///< post-copy stands still
+  std::optional<Clock::Time> no_guest_since, broken_since, looked_at;   ///< in post-copy: nothing to be seen of it; it stands still
+  std::string loss;                                    ///< why the guest is lost
 };
 
 }  // namespace nodevirt::virt_handler::migration

@@ -130,9 +130,21 @@ TEST_CASE("source: in post-copy there is no way back, and its QEMU stays until t
   cut.link(false);
   CHECK_FALSE(cut.wants().store_target);
   S broken = source;
-  broken.ended(false);                           // the guest's memory is not over there
+  broken.ended(false);                           // what the target lacks is gone
   CHECK_FALSE(broken.wants().release);
   CHECK_FALSE(broken.wants().say_released);
+  CHECK(broken.wants().say_lost);
+  broken.lost_said();
+  CHECK_FALSE(broken.wants().say_lost);
+  broken.link(false);
+  broken.link(true);
+  CHECK(broken.wants().say_lost);                // on each link
+  CHECK_FALSE(broken.wants().done);
+  broken.stored(Owner::None, true, true);
+  CHECK(broken.wants().done);
+  S complete = source;
+  complete.stored(Owner::None, false, true);     // the target has it all
+  CHECK(complete.wants().done);
   source.ended(true);
   CHECK(source.wants().release);
   source.release_begun();
@@ -148,7 +160,7 @@ TEST_CASE("source: in post-copy there is no way back, and its QEMU stays until t
   CHECK(source.wants().done);
 }
 
-TEST_CASE("target: in post-copy the instance moves when the source is released, or the guest is lost") {
+TEST_CASE("target: in post-copy the instance moves when all has come, the source is released, or the guest is lost") {
   T target;
   target.stored(Owner::None, false, false, false);
   target.link(true);
@@ -157,7 +169,19 @@ TEST_CASE("target: in post-copy the instance moves when the source is released, 
   CHECK_FALSE(target.wants().resume);            // it runs
   CHECK_FALSE(target.wants().complete);
   CHECK_FALSE(target.wants().abandon);
-  T told = target, read = target, lost = target;
+  CHECK(target.fetches());
+  T told = target, read = target, lost = target, whole = target, ended = target, late = target;
+  whole.running();
+  CHECK(whole.wants().complete);
+  CHECK_FALSE(whole.fetches());
+  whole.lost();                                  // whatever is lost now, nothing of it is the guest's
+  CHECK_FALSE(whole.guest_lost());
+  ended.ended();
+  CHECK(ended.wants().complete);
+  CHECK_FALSE(ended.guest_lost());
+  late.source_lost();
+  CHECK(late.nothing_more_comes());
+  CHECK_FALSE(late.wants().complete);            // all may be here
   told.source_released();
   CHECK(told.wants().complete);
   read.stored(Owner::Target, false, false, false);

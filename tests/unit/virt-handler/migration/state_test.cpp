@@ -122,6 +122,19 @@ TEST_CASE("a guest that was lost at the target has failed, and so has its migrat
   CHECK_FALSE(state->moved());
 }
 
+TEST_CASE("a guest that was lost with its target: the source says so, once") {
+  const Json vmi = instance(ours());
+  Json lost = patched(vmi, lost_patch(vmi, "m1", "the guest is lost", kNow));
+  CHECK(string_at(lost, {"status", "phase"}) == "Failed");
+  CHECK(string_at(lost, {"status", "nodeName"}) == string_at(vmi, {"status", "nodeName"}));
+  auto state = migration_of(lost);
+  CHECK((state->failed && state->completed && !state->moved()));
+  CHECK(lost_patch(lost, "m1", "the guest is lost", kNow).empty());
+  NewHome home{.node = "node2", .pod_uid = "p2", .addresses = {"10.0.1.2"}};
+  Json moved = patched(vmi, completed_patch(vmi, "m1", home, kNow));
+  CHECK(lost_patch(moved, "m1", "the guest is lost", kNow).empty());
+}
+
 TEST_CASE("what the target says when it is ready") {
   Hello hello{.token = "t"};
   hello.prepared.set_memory_socket("/a/b/memory.sock");

@@ -144,9 +144,9 @@ class FakeLauncher final : public rpc::LauncherClient, public rpc::MigrationClie
 
 /// One node: its launchers and migrations.
 struct Node {
-  Node(boost::asio::io_context& io, client::Client client, std::string name, Guest& guest)
-      : io(io), client(client), name(std::move(name)), launcher(std::make_shared<FakeLauncher>(guest)),
-        launchers({.executor = io.get_executor(), .clock = system_clock(), .kubelet_root = dir.path(), .changed = [](std::string) {},
+  Node(boost::asio::io_context& io, client::Client client, std::string name, Guest& guest, Clock& clock)
+      : io(io), client(client), clock(clock), name(std::move(name)), launcher(std::make_shared<FakeLauncher>(guest)),
+        launchers({.executor = io.get_executor(), .clock = clock, .kubelet_root = dir.path(), .changed = [](std::string) {},
                    .instance = [](std::string, std::string, std::string) -> Awaitable<Result<std::shared_ptr<const api::Instance>>> {
                      co_return Error{Code::NotFound, "not asked for here"};
                    }}) {
@@ -158,11 +158,11 @@ struct Node {
   }
   void begin() {
     stop = StopSource();
-    Migrations::Deps deps{.executor = io.get_executor(), .clock = system_clock(), .client = client, .launchers = launchers,
+    Migrations::Deps deps{.executor = io.get_executor(), .clock = clock, .client = client, .launchers = launchers,
                           .state_dir = dir.path() / "state", .launcher_uid = geteuid(), .node = name};
     deps.kvm = []() -> Awaitable<bool> { co_return false; };
     deps.changed = [](std::string) {};
-    deps.event = [](const InstanceObject&, std::string, std::string, std::string) {};
+    deps.event = [this](const InstanceObject&, std::string, std::string reason, std::string) { events.push_back(reason); };
     migrations = std::make_unique<Migrations>(std::move(deps));
     auto bound = migrations->listen("127.0.0.1", 0);
     REQUIRE(bound.ok());
@@ -192,8 +192,10 @@ struct Node {
 
   boost::asio::io_context& io;
   client::Client client;
+  Clock& clock;
   std::string name;
   TempDir dir{"node"};
+  std::vector<std::string> events;   ///< their reasons
   std::shared_ptr<FakeLauncher> launcher;
   Launchers launchers;
   std::unique_ptr<Migrations> migrations;
@@ -205,12 +207,12 @@ struct World {
   std::shared_ptr<testing::MemoryApi> api = std::make_shared<testing::MemoryApi>();
   client::Client client{api};
   Guest guest;
-  Node one{io, client, "node1", guest}, two{io, client, "node2", guest};
+  Node one, two;
   const std::string uid = "11111111-2222-3333-4444-555555555555";
   const k8s::Resource& vmis = k8s::resources::kVirtualMachineInstances;
   std::string seen_version;
 
-  World() {
+  explicit World(Clock& clock = system_clock()) : one{io, client, "node1", guest, clock}, two{io, client, "node2", guest, clock} {
     one.add_pod("pod1", "1", uid);
     two.add_pod("pod2", "2", uid);
     api->put(vmis, {{"metadata", {{"name", "vm1"}, {"namespace", "default"}, {"uid", uid}, {"labels", {{"kubevirt.io/nodeName", "node1"}}}, {"annotations", {{"x", "y"}}}}},
