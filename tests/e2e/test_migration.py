@@ -2,7 +2,6 @@
 killed or cut meanwhile. (Every fault at every place: test_migration_faults.py.)"""
 import json
 import re
-import threading
 import time
 import unittest
 
@@ -10,29 +9,17 @@ import cluster
 import ticks
 from cluster import Console, wait
 from migrating import Moves, Point
+from polling import Polling
 from test_seed import banner
 
 
-class Client:
-    """Asks a Service for its banner, again and again; knows when an answer failed to come."""
-
-    def __init__(self, address, port):
-        self.address, self.port, self.tries, self.stop = address, port, [], threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-
-    def _run(self):
-        while not self.stop.wait(0.05):
-            began = time.time()
-            ok = banner(self.address, self.port).startswith("SSH-2.0")
-            self.tries.append((began, time.time(), ok))
+def client(address, port):
+    """Asks a Service for its banner, again and again: (asked, answered, well)."""
+    def ask():
+        began = time.time()
+        ok = banner(address, port).startswith("SSH-2.0")
+        return began, time.time(), ok
+    return Polling(0.05, ask)
 
 
 class Judge(unittest.TestCase):
@@ -78,7 +65,7 @@ class Migration(Moves):
             console.run(f"(ping -i 0.2 {host} >/tmp/pings 2>&1 &)")
         for migration, node in (("there", target), ("back", source)):
             began = time.time()
-            with Client(address, 2222) as client:
+            with client(address, 2222) as asked:
                 self.migrate("vm-demo", migration)
                 self.assertEqual(self.ended(migration), "Succeeded", c.kubectl("get", "vmim,vmi", "-o", "yaml"))
                 vmi = c.get("vmi", "vm-demo")
@@ -95,12 +82,12 @@ class Migration(Moves):
                 wait("the Service leads to the new address",
                      lambda: [a["ip"] for s in c.get("endpoints", "demo-ssh")["subsets"] for a in s.get("addresses", [])] == [pod["status"]["podIP"]], 20)
                 moved = time.time()
-                wait("the Service answers again", lambda: sum(ok for began, _, ok in client.tries if began > moved) >= 5, 30)
+                wait("the Service answers again", lambda: sum(ok for began, _, ok in asked.seen if began > moved) >= 5, 30)
             outage, lost = recorder.gap(began)
-            failed = [(round(a - began, 2), round(b - began, 2)) for a, b, ok in client.tries if not ok]
+            failed = [(round(a - began, 2), round(b - began, 2)) for a, b, ok in asked.seen if not ok]
             print(f"{migration}: outage {outage:.0f} ms, {lost} ticks lost, requests failed: {failed}", flush=True)
             # What was under way in the pause fails once, and so may its first retry; then it is over.
-            self.assertLess(len(failed), 4, client.tries)
+            self.assertLess(len(failed), 4, asked.seen)
             self.assertTrue(all(a < moved - began for a, _ in failed), failed)
             self.assertLess(outage, 5000)
             self.runs_here("vm-demo", recorder)

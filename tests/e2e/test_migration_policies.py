@@ -8,40 +8,24 @@ import re
 import struct
 import subprocess
 import termios
-import threading
 
 import cluster
 from cluster import Console, program, run, wait
 from counting import Counting
+from polling import Polling
 
 POSTCOPY = "/proc/sys/vm/unprivileged_userfaultfd"
 
 
-class Watch:
-    """What the instance's progress said while a migration ran."""
+def watch(c, name):
+    """What the instance's progress said while a migration ran: (progress, mode)."""
+    path = "jsonpath={.metadata.annotations.nodevirt\\.io/migration-progress}|{.status.migrationState.mode}"
 
-    def __init__(self, c, name):
-        self.c, self.name, self.seen, self.stop = c, name, [], threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-
-    def _run(self):
-        path = "jsonpath={.metadata.annotations.nodevirt\\.io/migration-progress}|{.status.migrationState.mode}"
-        while not self.stop.wait(0.3):
-            done = run(["kubectl", "get", "vmi", self.name, "-o", path], env=self.c.env, check=False)
-            text, _, mode = done.stdout.rpartition("|")
-            if text:
-                self.seen.append((json.loads(text), mode))
-
-    def of(self, uid):
-        return [(p, mode) for p, mode in self.seen if p["uid"] == uid]
+    def look():
+        done = run(["kubectl", "get", "vmi", name, "-o", path], env=c.env, check=False)
+        text, _, mode = done.stdout.rpartition("|")
+        return (json.loads(text), mode) if text else None
+    return Polling(0.3, look)
 
 
 class Policies(Counting):
@@ -70,10 +54,10 @@ class Policies(Counting):
     def go(self, name, *flags, timeout=300):
         """Migrates; returns (exit code, everything virtctl said, the samples, the migration)."""
         before = {m["metadata"]["uid"] for m in self.cluster.get("vmim")["items"]}
-        with Watch(self.cluster, name) as watch:
+        with watch(self.cluster, name) as told:
             done = self.cluster.virtctl("migrate", name, "--wait", "--timeout", str(timeout), *flags, check=False, timeout=timeout + 30)
         m = [m for m in self.cluster.get("vmim")["items"] if m["metadata"]["uid"] not in before][0]
-        return done.returncode, done.stdout + done.stderr, watch.of(m["metadata"]["uid"]), m
+        return done.returncode, done.stdout + done.stderr, [(p, mode) for p, mode in told.seen if p["uid"] == m["metadata"]["uid"]], m
 
     def on_a_terminal(self, *argv, columns=120):
         """What a person sees: (exit code, everything that was written to the terminal)."""
