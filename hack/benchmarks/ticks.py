@@ -5,6 +5,10 @@ SO_TIMESTAMPNS, SO_RCVBUFFORCE = 35, 33
 PAGE = 4096
 
 
+class Lost(RuntimeError):
+    """A guest does not tick any more."""
+
+
 class Guest:
     """One guest, told by the nonce of its ticks. Stamps are seconds of the host's real-time clock."""
 
@@ -41,7 +45,7 @@ class Guest:
             if at := self.moved_after(begin):
                 return at
             time.sleep(0.05)
-        raise RuntimeError(f"no tick from the target within {seconds} s; {time.time() - self.at[-1]:.1f} s since the last one")
+        raise Lost(f"no tick from the target within {seconds} s; {time.time() - self.at[-1]:.1f} s since the last one")
 
     def outage(self, begin, end):
         """The longest time without a tick, seconds, and that before the first tick at the target (None: it did not move)."""

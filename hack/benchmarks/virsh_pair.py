@@ -3,7 +3,7 @@ goes from one to the other by `virsh migrate`, over the same link, with the defi
 
 The daemons of launcher pods cannot be taken for it: a guest that left its pod behind virt-handler's back would be
 restarted, or ended. In its favour: its control connection is a local socket, nothing but QEMU stands between the ends of
-the stream, and both daemons are warm."""
+the stream, and both daemons are warm. Its groups weigh as much as the instance's pods."""
 import os, pwd, re, shutil, subprocess, tempfile, time, uuid
 import xml.etree.ElementTree as ET
 
@@ -17,6 +17,7 @@ NAME = "bench-pair"
 class Side:
     def __init__(self, base, node, netns, address, capabilities):
         self.node, self.netns, self.address = node, netns, address
+        self.group = None
         self.dir = f"{base}/{node}"
         self.env = dict(os.environ, HOME=self.dir, XDG_RUNTIME_DIR=self.dir + "/r", XDG_CONFIG_HOME=self.dir + "/c",
                         XDG_CACHE_HOME=self.dir + "/k")
@@ -55,6 +56,23 @@ class Side:
         C.run(["ip", "netns", "exec", self.netns, "nft", "delete", "table", "ip", "bench"], check=False)
         C.run(["ip", "netns", "exec", self.netns, "ip", "link", "del", "bench0"], check=False)
         self.log.close()
+        if self.group:
+            C.wait("the group is empty", lambda: not open(self.group + "/cgroup.procs").read(), 30)
+            os.rmdir(self.group)
+
+    def weigh(self, qemu):
+        """As much processor time as the pod of that QEMU, when others want some too."""
+        groups = dict(line.strip().split(":", 2)[1:] for line in open(f"/proc/{qemu}/cgroup"))
+        for controllers, path in groups.items():
+            root = "/sys/fs/cgroup" + ("/cpu" if "cpu" in controllers.split(",") else "")
+            file = "cpu.shares" if root.endswith("/cpu") else "cpu.weight"
+            if "/nodevirt/" not in path or not os.path.exists(f"{root}{path}/{file}"):
+                continue
+            self.group = f"{root}{path.rsplit('/', 2)[0]}/{self.node}/bench"
+            os.makedirs(self.group, exist_ok=True)
+            for name, text in ((file, open(f"{root}{path}/{file}").read()), ("cgroup.procs", str(self.daemon.pid))):
+                with open(f"{self.group}/{name}", "w") as f:
+                    f.write(text)
 
 
 class Pair:
@@ -68,6 +86,7 @@ class Pair:
         try:
             for node, (netns, address) in nodes.items():
                 self.sides.append(Side(self.base, node, netns, address, capabilities))
+                self.sides[-1].weigh(qemu)
             self.copied, self.seeds = {}, {}
             path = self._definition(xml, qemu)
             self.at = self.sides[0]
