@@ -53,10 +53,10 @@ def wait(what, condition, timeout=60):
 
 
 class Cluster:
-    def __init__(self, nodes=1, env=None, data=None, prefix=()):
-        """`data`: another folder than one made here; `prefix`: words before every `nodevirt`."""
+    def __init__(self, nodes=1, env=None, data=None, prefix=(), flags=()):
+        """`data`: another folder than one made here; `prefix`: words before every `nodevirt`; `flags`: of `nodevirt up`."""
         self.data = data or tempfile.mkdtemp(prefix="nv-e2e-", dir="/var/tmp")
-        self.prefix = list(prefix)
+        self.prefix, self.flags = list(prefix), list(flags)
         self.port = free_port()
         self.nodes = nodes
         self.env = dict(os.environ, KUBECONFIG=self.kubeconfig, NODEVIRT_SHARE_DIR=os.path.join(BUILD, "share"))
@@ -76,7 +76,7 @@ class Cluster:
         return run([*self.prefix, program("nodevirt"), *args, "--data-dir", self.data], **kw)
 
     def up(self, env=None):
-        done = self.nodevirt("up", "--detach", "--nodes", str(self.nodes), "--listen", f"127.0.0.1:{self.port}",
+        done = self.nodevirt("up", "--detach", "--nodes", str(self.nodes), "--listen", f"127.0.0.1:{self.port}", *self.flags,
                              env=dict(self.env, **(env or {})))
         self.said = done.stdout
         return done
@@ -238,12 +238,13 @@ def vm(name, image="nodevirt/demo:latest", running=None, strategy=None, user_dat
 class Case(unittest.TestCase):
     nodes = 1
     up_env = {}
+    up_flags = []
 
     @classmethod
     def setUpClass(cls):
         if os.geteuid() != 0:
             raise unittest.SkipTest("needs root: network namespaces and launcher pods")
-        cls.cluster = Cluster(nodes=cls.nodes, env=cls.up_env)
+        cls.cluster = Cluster(nodes=cls.nodes, env=cls.up_env, flags=cls.up_flags)
         try:
             archive = os.path.join(BUILD, "share/images/demo.oci.tar")
             cls.cluster.nodevirt("image", "import", f"nodevirt/demo:latest=oci-archive:{archive}")

@@ -61,6 +61,9 @@ TEST_CASE("an instance's file is read back, or refused for what is wrong with it
   auto again = decode_instance(encode_instance(i), "f");
   REQUIRE(again.ok());
   CHECK(encode_instance(*again) == encode_instance(i));
+  CHECK_FALSE(again->userfaultfd);
+  i.userfaultfd = true;
+  CHECK(decode_instance(encode_instance(i), "f").value().userfaultfd);
   CHECK(again->topology().nodes.size() == 2);
   CHECK(again->whole_topology().nodes.size() == 3);
 
@@ -201,6 +204,11 @@ TEST_CASE("status for people", "[supervisor]") {
   CHECK(text.find("exit code 1") != std::string::npos);
   CHECK(text.find("node node1: ready") != std::string::npos);
   CHECK(text.find("2.0 MiB") != std::string::npos);
+  CHECK(text.find("userfaultfd") == std::string::npos);
+  s["allowUserfaultfd"] = true;
+  CHECK(status_text(s).find("not possible: somebody has set vm.unprivileged_userfaultfd back") != std::string::npos);
+  s["unprivilegedUserfaultfd"] = true;
+  CHECK(status_text(s).find("vm.unprivileged_userfaultfd is 1 on this machine, as --allow-userfaultfd asked") != std::string::npos);
   for (const char* odd : {"{}", R"({"running":true})", R"({"running":true,"supervisor":[],"nodes":{}})"}) status_text(parse_json(odd).value());
 }
 

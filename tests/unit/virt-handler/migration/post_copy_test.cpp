@@ -74,7 +74,7 @@ struct Halfway {
   void check_lost(const std::string& why) {
     REQUIRE(world.until([&] { return world.is("failed"); }));
     CHECK(world.is("completed"));
-    CHECK(world.state("failureReason").find("the guest is lost: it ") == 0);
+    CHECK(world.state("failureReason").find("the guest is lost: it") == 0);
     INFO(world.state("failureReason"));
     CHECK(world.state("failureReason").find(why) != std::string::npos);
     CHECK(string_at(world.vmi(), {"status", "phase"}) == "Failed");
