@@ -4,23 +4,20 @@
 #include <unordered_map>
 
 #include "api/names.hpp"
-#include "pkg/base/log.hpp"
 #include "pkg/k8s/status.hpp"
 #include "virt-controller/evacuation/plan.hpp"
+#include "virt-controller/migration/automatic.hpp"
 #include "virt-controller/migration/settings.hpp"
 #include "virt-controller/status_patch.hpp"
-#include "virt-controller/vmi/pod.hpp"
 
 namespace nodevirt::virt_controller::evacuation {
 
 namespace {
 
 using client::PatchType;
-using k8s::resources::kVirtualMachineInstanceMigrations;
 using k8s::resources::kVirtualMachineInstances;
 using runtime::Action;
 
-constexpr auto kEcho = std::chrono::seconds(10);
 constexpr std::size_t kNamed = 10;
 
 }  // namespace
@@ -30,7 +27,7 @@ struct EvacuationController::Impl {
 
   Context& ctx;
   migration::Caches& caches;
-  std::unordered_map<std::string, Clock::Time> created;          ///< by instance key: our migrations that the watch has not shown
+  std::shared_ptr<migration::Automatic> automatic = std::make_shared<migration::Automatic>(ctx, caches);
   std::unordered_map<std::string, std::vector<Stay>> told;       ///< by node
   std::unique_ptr<runtime::Controller> queue;
 
@@ -39,13 +36,6 @@ struct EvacuationController::Impl {
     if (!node || taint.empty()) return false;
     if (node->unschedulable && taint == "node.kubernetes.io/unschedulable") return true;
     return std::find(node->taints.begin(), node->taints.end(), taint) != node->taints.end();
-  }
-
-  // The migrations of an instance, newest first.
-  std::vector<migration::MigrationInformer::Ptr> history(const std::string& key) const {
-    auto all = caches.migrations.by_index("instance", key);
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return std::tie(b->created, b->meta.uid) < std::tie(a->created, a->meta.uid); });
-    return all;
   }
 
   Candidate candidate(const KubevirtObject& cached, const Json& object, const std::string& node, const std::string& fallback) {
@@ -67,21 +57,14 @@ struct EvacuationController::Impl {
       ++c.living_pods;
       if (pod->node == node) c.priority = std::max(c.priority, pod->priority);
     }
-    bool counting = true;
-    for (const auto& m : history(c.key)) {
-      if (!m->final()) {
-        c.migrating = true;
-        c.evacuating = c.evacuating || m->evacuates() == node;
-        continue;
-      }
-      counting = counting && m->phase == "Failed" && m->evacuates() == node;
-      if (!counting) continue;
-      ++c.failures;
-      if (auto at = parse_time(m->ended); !c.failed_at && at.ok()) c.failed_at = *at;
+    for (const auto& m : automatic->history(c.key)) {
+      c.migrating = c.migrating || !m->final();
+      c.evacuating = c.evacuating || (!m->final() && m->evacuates() == node);
     }
-    auto it = created.find(c.key);
-    if (it != created.end() && (c.migrating || ctx.clock.now() >= it->second)) created.erase(it);
-    if (created.contains(c.key)) c.migrating = c.evacuating = true;
+    auto failures = automatic->failures(c.key, [&](const migration::MigrationObject& m) { return m.evacuates() == node; });
+    c.failures = failures.count;
+    c.failed_at = failures.last;
+    if (automatic->awaited(c.key, c.migrating)) c.migrating = c.evacuating = true;
     return c;
   }
 
@@ -100,19 +83,13 @@ struct EvacuationController::Impl {
     if (auto object = ctx.nodes.get(node)) ctx.events.event({"v1", "Node", "", node, object->meta.uid, ""}, "Warning", "EvacuationIncomplete", text);
   }
 
-  // The same attempt has the same name, so that one that was made twice is one.
-  Json build(const std::string& key, const std::string& node) const {
-    auto instance = ctx.instances.get(key);
-    auto before = history(key);
-    std::string salt = instance->meta.uid + "/" + node + "/" + (before.empty() ? "" : before[0]->meta.uid);
-    std::string name = vmi::pod_name("", salt);
-    name = "kubevirt-evacuation-" + instance->meta.name.substr(0, 180) + "-" + name.substr(name.rfind('-') + 1);
-    bool gentle = false;
-    if (auto it = instance->meta.annotations.find("kubevirt.io/eviction-source"); it != instance->meta.annotations.end()) gentle = it->second == "descheduler";
-    Json metadata = {{"name", name}, {"namespace", instance->meta.ns}, {"annotations", {{std::string(api::kEvacuationAnnotation), node}}},
-                     {"labels", {{std::string(api::kMigrationSelectorLabel), vmi::label_value(instance->meta.name)}}}};
-    return {{"apiVersion", "kubevirt.io/v1"}, {"kind", "VirtualMachineInstanceMigration"}, {"metadata", std::move(metadata)},
-            {"spec", {{"vmiName", instance->meta.name}, {"priority", gentle ? "system-maintenance" : "system-critical"}}}};
+  migration::Automatic::Wanted wanted(KubevirtInformer::Ptr instance, const std::string& node) const {
+    auto before = automatic->history(instance->meta.key());
+    auto source = instance->meta.annotations.find("kubevirt.io/eviction-source");
+    bool gentle = source != instance->meta.annotations.end() && source->second == "descheduler";
+    return {.instance = instance, .prefix = "kubevirt-evacuation-", .attempt = instance->meta.uid + "/" + node + "/" + (before.empty() ? "" : before[0]->meta.uid),
+            .annotation = {std::string(api::kEvacuationAnnotation), node}, .priority = gentle ? "system-maintenance" : "system-critical",
+            .why = "node " + node + " is evacuated", .purpose = ""};
   }
 };
 
@@ -129,26 +106,6 @@ Awaitable<Result<void>> unmark(std::shared_ptr<Impl> self, KubevirtInformer::Ptr
   auto done = co_await self->ctx.client.patch(kVirtualMachineInstances, ns, name, PatchType::Json, patch);
   bool passed = done.ok() || k8s::is_not_found(done.error()) || k8s::is_failed_test(done.error()) || k8s::is_conflict(done.error());
   if (!passed) co_return done.error().with_context("unmark instance " + instance->meta.key());
-  co_return Result<void>();
-}
-
-template <class Impl>
-Awaitable<Result<void>> create_migration(std::shared_ptr<Impl> self, std::string key, std::string node) {
-  auto instance = self->ctx.instances.get(key);
-  if (!instance) co_return Result<void>();
-  Json migration = self->build(key, node);
-  std::string ns = instance->meta.ns, name = string_at(migration, {"metadata", "name"});
-  auto about = reference_to(instance->json());
-  self->created[key] = self->ctx.clock.now() + kEcho;
-  auto made = co_await self->ctx.client.create(kVirtualMachineInstanceMigrations, ns, std::move(migration));
-  if (!made.ok() && k8s::is_already_exists(made.error())) co_return Result<void>();
-  if (!made.ok()) {
-    self->created.erase(key);
-    self->ctx.events.event(about, "Warning", "FailedCreate", "Error creating a Migration: " + made.error().message);
-    co_return made.error().with_context("create a migration of " + key);
-  }
-  log::info("node {} is evacuated: migration {}/{}", node, ns, name);
-  self->ctx.events.event(about, "Normal", "SuccessfulCreate", "Created Migration " + name);
   co_return Result<void>();
 }
 
@@ -176,7 +133,10 @@ Awaitable<Result<Action>> reconcile(std::shared_ptr<Impl> self, std::string node
   Plan p = plan(std::move(candidates), drained, config.parallel_outbound_migrations_per_node, self->ctx.clock.wall());
   std::optional<Error> failed;
   for (const auto& key : p.migrate) {
-    auto made = co_await create_migration(self, key, node);
+    auto instance = self->ctx.instances.get(key);
+    if (!instance) continue;
+    auto wanted = self->wanted(instance, node);
+    auto made = co_await self->automatic->make(std::move(wanted));
     if (!made.ok() && !failed) failed = made.error();
   }
   self->tell_who_stays(node, p);

@@ -1,25 +1,16 @@
 #include "virt-controller/volume_move/controller.hpp"
 
-#include <algorithm>
-#include <unordered_map>
-
-#include "api/names.hpp"
-#include "pkg/base/log.hpp"
-#include "pkg/k8s/status.hpp"
+#include "virt-controller/migration/automatic.hpp"
 #include "virt-controller/migration/settings.hpp"
 #include "virt-controller/status_patch.hpp"
 #include "virt-controller/vm/volumes.hpp"
-#include "virt-controller/vmi/pod.hpp"
 #include "virt-controller/volume_move/plan.hpp"
 
 namespace nodevirt::virt_controller::volume_move {
 
 namespace {
 
-using k8s::resources::kVirtualMachineInstanceMigrations;
 using runtime::Action;
-
-constexpr auto kEcho = std::chrono::seconds(10);
 
 bool ours(const migration::MigrationObject& m) { return m.meta.annotations.contains(std::string(kWorkloadUpdateAnnotation)); }
 
@@ -30,14 +21,8 @@ struct VolumeMoveController::Impl {
 
   Context& ctx;
   migration::Caches& caches;
-  std::unordered_map<std::string, Clock::Time> created;   ///< by instance key: our migrations that the watch has not shown
+  std::shared_ptr<migration::Automatic> automatic = std::make_shared<migration::Automatic>(ctx, caches);
   std::unique_ptr<runtime::Controller> queue;
-
-  std::vector<migration::MigrationInformer::Ptr> history(const std::string& key) const {
-    auto all = caches.migrations.by_index("instance", key);
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return std::tie(b->created, b->meta.uid) < std::tie(a->created, a->meta.uid); });
-    return all;
-  }
 
   Observation look(const KubevirtObject& cached, const Json& object) {
     Observation seen;
@@ -47,74 +32,45 @@ struct VolumeMoveController::Impl {
     seen.migratable = condition_is(object, "LiveMigratable", "True");
     seen.living_pods = 0;
     for (const auto& pod : ctx.pods.by_index("instance", cached.meta.uid)) seen.living_pods += !pod->ended();
-    bool counting = true;
-    for (const auto& m : history(cached.meta.key())) {
-      seen.migrating = seen.migrating || !m->final();
-      if (!m->final()) continue;
-      counting = counting && m->phase == "Failed" && ours(*m);
-      if (!counting) continue;
-      ++seen.failures;
-      if (auto at = parse_time(m->ended); !seen.failed_at && at.ok()) seen.failed_at = *at;
-    }
+    for (const auto& m : automatic->history(cached.meta.key())) seen.migrating = seen.migrating || !m->final();
+    auto failures = automatic->failures(cached.meta.key(), ours);
+    seen.failures = failures.count;
+    seen.failed_at = failures.last;
     // One that was called off is gone, and not asked for again at once.
     if (!seen.failures && bool_at(object, {"status", "migrationState", "failed"})) {
       seen.failures = 1;
       if (auto at = parse_time(string_at(object, {"status", "migrationState", "endTimestamp"})); at.ok()) seen.failed_at = *at;
     }
-    auto it = created.find(cached.meta.key());
-    if (it != created.end() && (seen.migrating || ctx.clock.now() >= it->second)) created.erase(it);
-    seen.migrating = seen.migrating || created.contains(cached.meta.key());
+    seen.migrating = automatic->awaited(cached.meta.key(), seen.migrating) || seen.migrating;
     seen.allowed = may_migrate(migration::kubevirt_object(caches.kubevirts));
     return seen;
   }
 
-  // The same attempt has the same name, so that one that was made twice is one.
-  Json build(const KubevirtObject& instance, const Json& object) const {
-    auto before = history(instance.meta.key());
-    std::string salt = instance.meta.uid + "/volumes/" + dump_json(vm::migrated_volumes(object)) + "/" + (before.empty() ? "" : before[0]->meta.uid) + "/" +
-                       string_at(object, {"status", "migrationState", "migrationUid"});
-    std::string name = vmi::pod_name("", salt);
-    name = "kubevirt-workload-update-" + instance.meta.name.substr(0, 180) + "-" + name.substr(name.rfind('-') + 1);
-    Json metadata = {{"name", name}, {"namespace", instance.meta.ns}, {"annotations", {{std::string(kWorkloadUpdateAnnotation), ""}}},
-                     {"labels", {{std::string(api::kMigrationSelectorLabel), vmi::label_value(instance.meta.name)}}}};
-    return {{"apiVersion", "kubevirt.io/v1"}, {"kind", "VirtualMachineInstanceMigration"}, {"metadata", std::move(metadata)},
-            {"spec", {{"vmiName", instance.meta.name}, {"priority", "system-maintenance"}}}};
+  migration::Automatic::Wanted wanted(KubevirtInformer::Ptr instance, const Json& object) const {
+    auto before = automatic->history(instance->meta.key());
+    std::string attempt = instance->meta.uid + "/volumes/" + dump_json(vm::migrated_volumes(object)) + "/" + (before.empty() ? "" : before[0]->meta.uid) + "/" +
+                          string_at(object, {"status", "migrationState", "migrationUid"});
+    return {.instance = instance, .prefix = "kubevirt-workload-update-", .attempt = std::move(attempt), .annotation = {std::string(kWorkloadUpdateAnnotation), ""},
+            .priority = "system-maintenance", .why = "volumes of " + instance->meta.key() + " move", .purpose = " to move volumes"};
   }
 };
 
 namespace {
 
 template <class Impl>
-Awaitable<Result<void>> create_migration(std::shared_ptr<Impl> self, KubevirtInformer::Ptr instance, Json object) {
-  Json migration = self->build(*instance, object);
-  std::string key = instance->meta.key(), ns = instance->meta.ns, name = string_at(migration, {"metadata", "name"});
-  auto about = reference_to(object);
-  self->created[key] = self->ctx.clock.now() + kEcho;
-  auto made = co_await self->ctx.client.create(kVirtualMachineInstanceMigrations, ns, std::move(migration));
-  if (!made.ok() && k8s::is_already_exists(made.error())) co_return Result<void>();
-  if (!made.ok()) {
-    self->created.erase(key);
-    self->ctx.events.event(about, "Warning", "FailedCreate", "Error creating a Migration: " + made.error().message);
-    co_return made.error().with_context("create a migration of " + key);
-  }
-  log::info("volumes of {} move: migration {}", key, name);
-  self->ctx.events.event(about, "Normal", "SuccessfulCreate", "Created Migration " + name + " to move volumes");
-  co_return Result<void>();
-}
-
-template <class Impl>
 Awaitable<Result<Action>> reconcile(std::shared_ptr<Impl> self, std::string key) {
   auto instance = self->ctx.instances.get(key);
   if (!instance || !instance->moves_volumes) {
-    self->created.erase(key);
+    self->automatic->forget(key);
     co_return Action{};
   }
   Json object = instance->json();
   Plan p = plan(self->look(*instance, object), self->ctx.clock.wall());
   if (p.migrate) {
-    auto made = co_await create_migration(self, instance, std::move(object));
+    auto wanted = self->wanted(instance, object);
+    auto made = co_await self->automatic->make(std::move(wanted));
     if (!made.ok()) co_return made.error();
-    p.again = kEcho;
+    p.again = migration::kEcho;
   }
   co_return Action{p.again};
 }
