@@ -90,7 +90,7 @@ Result<Finished> run_command(const Command& c) {
   NV_TRY(Pipe err, make_pipe());
   NV_TRY(Pipe report, make_pipe());
 
-  pid_t pid = ::fork();
+  pid_t pid = ::vfork();
   if (pid < 0) return errno_error(errno, "fork for " + name);
   if (pid == 0) child(c, prepared, in.read.get(), out.write.get(), err.write.get(), report.write.get());
   in.read.reset();

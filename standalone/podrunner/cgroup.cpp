@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "pkg/base/file.hpp"
 #include "pkg/base/log.hpp"
@@ -43,6 +44,12 @@ bool make(const fs::path& path) {
   fs::create_directories(path, ec);
   if (ec) log::debug("cannot make the cgroup {}: {}", path.string(), ec.message());
   return !ec;
+}
+
+/// All pods together weigh as much as one busy process of the host's for each processor: the kernel's default would be one in all.
+void weigh_pods(const fs::path& group, const char* file, unsigned of_one) {
+  const auto weight = std::to_string(std::min(10000u, of_one * std::max(1u, std::thread::hardware_concurrency())));
+  for (const auto& above : {group.parent_path(), group.parent_path().parent_path()}) put(above / file, weight);
 }
 
 }  // namespace
@@ -94,6 +101,7 @@ std::vector<std::string> make_cgroups(const CgroupLayout& layout, const std::str
       for (auto p = fs::path(layout.v2); p != group; p /= *std::next(group.begin(), std::distance(p.begin(), p.end())))
         put(p / "cgroup.subtree_control", "+cpu +memory +pids");
       weigh_parents(group, true);
+      weigh_pods(group, "cpu.weight", 100);
       if (memory > 0) put(group / "memory.max", std::to_string(memory));
       if (cpu_limit > 0) put(group / "cpu.max", std::to_string(std::max<std::int64_t>(1000, cpu_limit * 100)) + " 100000");
       if (cpu_request > 0) put(group / "cpu.weight", weight(cpu_request * kSharesOfACore / 1000));
@@ -107,6 +115,7 @@ std::vector<std::string> make_cgroups(const CgroupLayout& layout, const std::str
   if (!layout.cpu.empty() && (cpu_limit > 0 || cpu_request > 0))
     if (const auto group = pod_group(layout.cpu, node, pod.uid); make(group)) {
       weigh_parents(group, false);
+      weigh_pods(group, "cpu.shares", 1024);
       put(group / "cpu.shares", std::to_string(std::max<std::int64_t>(2, cpu_request * kSharesOfACore / 1000)));
       if (cpu_limit > 0) put(group / "cpu.cfs_quota_us", std::to_string(std::max<std::int64_t>(1000, cpu_limit * 100)));
       out.push_back((group / "cgroup.procs").string());

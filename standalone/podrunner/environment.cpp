@@ -137,6 +137,12 @@ std::string expand(std::string_view text, const std::map<std::string, std::strin
   return out;
 }
 
+bool needs_pod_ip(const ContainerView& container) {
+  return std::any_of(container.env.begin(), container.env.end(), [](const Json& e) {
+    return string_at(e, {"valueFrom", "fieldRef", "fieldPath"}).starts_with("status.podIP");
+  });
+}
+
 Result<std::vector<std::string>> environment(const PodView& pod, const ContainerView& container, const Objects& objects,
                                              const Place& place) {
   std::vector<std::string> order;

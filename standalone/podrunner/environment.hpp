@@ -37,6 +37,8 @@ Result<std::string> resource_value(const ContainerView& container, const std::st
 /// NAME=VALUE, later entries win, in order of first appearance. Errors carry CreateContainerConfigError.
 Result<std::vector<std::string>> environment(const PodView& pod, const ContainerView& container, const Objects& objects,
                                              const Place& place);
+/// Whether the environment holds the pod's address.
+bool needs_pod_ip(const ContainerView& container);
 /// $(NAME) from `env`; $$ is a literal $; unknown names stay as they are.
 std::string expand(std::string_view text, const std::map<std::string, std::string>& env);
 

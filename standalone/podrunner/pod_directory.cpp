@@ -28,6 +28,8 @@ Result<void> write_plain(const fs::path& path, std::string_view text, mode_t mod
   return {};
 }
 
+std::string hostname_of(const PodView& pod) { return (pod.hostname.empty() ? pod.name : pod.hostname).substr(0, 63); }
+
 std::string clean(std::string_view text) {  // a user's words in a line of a file of ours
   std::string out;
   for (const char c : text)
@@ -110,15 +112,22 @@ std::string resolv_conf(const Options& options, const PodView& pod, const std::s
   return out;
 }
 
-Result<void> write_etc(const Options& options, const PodPaths& paths, const PodView& pod, unsigned uid, unsigned gid,
-                       const std::string& pod_ip) {
+Result<void> write_etc(const Options& options, const PodPaths& paths, const PodView& pod, unsigned uid, unsigned gid) {
   const auto etc = paths.etc();
   NV_TRY_VOID(make_dirs(etc, 0755));
-  const auto hostname = (pod.hostname.empty() ? pod.name : pod.hostname).substr(0, 63);
   NV_TRY_VOID(write_plain(etc / "passwd", fmt::format("root:x:0:0:root:/:/usr/sbin/nologin\nqemu:x:{}:{}:launcher:/:/usr/sbin/nologin\n", uid, gid), 0644));
   NV_TRY_VOID(write_plain(etc / "group", fmt::format("root:x:0:\nqemu:x:{}:\n", gid), 0644));
   NV_TRY_VOID(write_plain(etc / "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", 0644));
-  NV_TRY_VOID(write_plain(etc / "hostname", hostname + "\n", 0644));
+  NV_TRY_VOID(write_plain(etc / "hostname", hostname_of(pod) + "\n", 0644));
+  auto host_resolv = read_file("/etc/resolv.conf", 1 << 16);
+  NV_TRY_VOID(write_plain(etc / "resolv.conf", resolv_conf(options, pod, host_resolv.ok() ? *host_resolv : ""), 0644));
+  // Places for what is bound over from the host's /etc.
+  if (!fs::exists(etc / "ld.so.cache")) NV_TRY_VOID(write_plain(etc / "ld.so.cache", "", 0644));
+  return make_dirs(etc / "alternatives", 0755);
+}
+
+Result<void> write_hosts(const Options& options, const PodPaths& paths, const PodView& pod, const std::string& pod_ip) {
+  const auto hostname = hostname_of(pod);
   std::string hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
   if (!pod_ip.empty()) {
     hosts += pod_ip + "\t";
@@ -132,12 +141,7 @@ Result<void> write_etc(const Options& options, const PodPaths& paths, const PodV
         if (n.is_string()) line += "\t" + clean(n.get<std::string>());
     hosts += line + "\n";
   }
-  NV_TRY_VOID(write_plain(etc / "hosts", hosts, 0644));
-  auto host_resolv = read_file("/etc/resolv.conf", 1 << 16);
-  NV_TRY_VOID(write_plain(etc / "resolv.conf", resolv_conf(options, pod, host_resolv.ok() ? *host_resolv : ""), 0644));
-  // Places for what is bound over from the host's /etc.
-  if (!fs::exists(etc / "ld.so.cache")) NV_TRY_VOID(write_plain(etc / "ld.so.cache", "", 0644));
-  return make_dirs(etc / "alternatives", 0755);
+  return write_plain(paths.etc() / "hosts", hosts, 0644);
 }
 
 Result<std::vector<Device>> make_devices(const PodPaths& paths, const ContainerView& container, unsigned uid, unsigned gid) {

@@ -26,6 +26,7 @@ struct PodPaths {
   std::filesystem::path container_dir() const { return root / "containers" / container; }
   std::filesystem::path log() const { return container_dir() / "log"; }
   std::filesystem::path status() const { return container_dir() / "status"; }      ///< bwrap writes it
+  std::filesystem::path hold() const { return container_dir() / "hold"; }          ///< a pipe: what the sandbox waits at
   std::filesystem::path start_file() const { return container_dir() / "start.json"; }
   std::filesystem::path exit_file() const { return container_dir() / "exit.json"; }
   std::filesystem::path termination_log() const { return container_dir() / "termination-log"; }
@@ -38,9 +39,10 @@ std::optional<Json> read_state(const std::filesystem::path& path);
 
 /// Folders, pod.json, devices and the pod's /etc. Repeatable.
 Result<void> make_pod_directory(const Options& options, const PodPaths& paths, const PodView& pod, const Json& object);
-/// passwd, group, hosts, resolv.conf, ...; `pod_ip` may be empty (hosts is then written again later).
-Result<void> write_etc(const Options& options, const PodPaths& paths, const PodView& pod, unsigned uid, unsigned gid,
-                       const std::string& pod_ip);
+/// passwd, group, resolv.conf, ...: all but hosts.
+Result<void> write_etc(const Options& options, const PodPaths& paths, const PodView& pod, unsigned uid, unsigned gid);
+/// hosts, once the pod's address is known; also while the folder is a sandbox' /etc.
+Result<void> write_hosts(const Options& options, const PodPaths& paths, const PodView& pod, const std::string& pod_ip);
 /// The text of a pod's resolv.conf. Pure but for dnsPolicy Default, which takes the host's.
 std::string resolv_conf(const Options& options, const PodView& pod, const std::string& host_resolv_conf);
 /// Device nodes for what the container's limits ask for and the machine has.

@@ -17,6 +17,7 @@ namespace {
 
 NV_DECLARE_FAILPOINT(kNamespaceMade, "podrunner.namespace-made");
 NV_DECLARE_FAILPOINT(kConnected, "podrunner.connected");
+NV_DECLARE_FAILPOINT(kHeld, "podrunner.sandbox-held");
 NV_DECLARE_FAILPOINT(kStartNoted, "podrunner.start-noted");
 NV_DECLARE_FAILPOINT(kSpawned, "podrunner.spawned");
 
@@ -39,27 +40,41 @@ std::string tail_of(const fs::path& path, std::size_t most, int lines) {
   return out;
 }
 
+Error no_sandbox(Error error) {
+  error.reason = "FailedCreatePodSandBox";
+  return error;
+}
+
+std::optional<Json> connected(const PodPaths& paths) {
+  const auto state = read_state(paths.network_file());
+  const Json* result = state ? find(*state, {"result"}) : nullptr;
+  if (!result || !namespace_id(paths.netns.string())) return std::nullopt;
+  return *result;
+}
+
 }  // namespace
 
-Result<Json> connect_pod(const Options& options, const PodPaths& paths, const CniAttachment& attachment) {
-  const auto wrap = [](Error error) {
-    error.reason = "FailedCreatePodSandBox";
-    return error;
-  };
-  const auto cni = cni_of(options);
-  if (auto old = read_state(paths.network_file())) {
-    if (const Json* result = find(*old, {"result"}); result && namespace_id(paths.netns.string())) return *result;
-    (void)cni_del(cni, attachment, Json());
+Result<void> make_network(const Options& options, const PodPaths& paths, const CniAttachment& attachment) {
+  std::error_code ec;
+  if (fs::exists(paths.network_file(), ec)) {
+    if (connected(paths)) return {};
+    if (!drop_held(paths)) return no_sandbox(Error(Code::Unavailable, "processes of an earlier attempt do not end, though killed"));
+    (void)cni_del(cni_of(options), attachment, Json());
     (void)remove_network_namespace(paths.netns);
   }
-  if (auto noted = write_state(paths.network_file(), Json{{"netns", paths.netns.string()}}); !noted.ok()) return wrap(noted.error());
-  if (auto made = create_network_namespace(paths.netns); !made.ok()) return wrap(made.error());
+  if (auto noted = write_state(paths.network_file(), Json{{"netns", paths.netns.string()}}); !noted.ok()) return no_sandbox(noted.error());
+  if (auto made = create_network_namespace(paths.netns); !made.ok()) return no_sandbox(made.error());
   NV_FAILPOINT(kNamespaceMade);
-  auto result = cni_add(cni, attachment);
-  if (!result.ok()) return wrap(result.error());
+  return {};
+}
+
+Result<Json> connect_pod(const Options& options, const PodPaths& paths, const CniAttachment& attachment) {
+  if (auto before = connected(paths)) return std::move(*before);
+  auto result = cni_add(cni_of(options), attachment);
+  if (!result.ok()) return no_sandbox(result.error());
   NV_FAILPOINT(kConnected);
   Json state{{"netns", paths.netns.string()}, {"result", *result}, {"ip", cni_address(*result)}};
-  if (auto noted = write_state(paths.network_file(), state); !noted.ok()) return wrap(noted.error());
+  if (auto noted = write_state(paths.network_file(), state); !noted.ok()) return no_sandbox(noted.error());
   return result;
 }
 
@@ -91,9 +106,10 @@ SandboxSpec sandbox_spec(const StartContext& c, const std::vector<std::string>& 
   return spec;
 }
 
-Result<pid_t> start_container(const StartContext& c) {
+Result<pid_t> hold_container(const StartContext& c) {
   const auto& container = c.pod.containers[0];
-  NV_TRY_VOID(write_etc(c.options, c.paths, c.pod, c.uid, c.gid, c.place.pod_ip));
+  if (!drop_held(c.paths)) return Error(Code::Unavailable, "RunContainerError", "processes of an earlier attempt do not end, though killed");
+  NV_TRY_VOID(write_etc(c.options, c.paths, c.pod, c.uid, c.gid));
   NV_TRY(const auto devices, make_devices(c.paths, container, c.uid, c.gid));
   NV_TRY(auto env, environment(c.pod, container, c.objects, c.place));
   env.push_back("NODEVIRT_POD_UID=" + c.pod.uid);
@@ -105,10 +121,11 @@ Result<pid_t> start_container(const StartContext& c) {
     if (!message || ::fchown(message.get(), c.uid, c.gid) != 0) return errno_error(errno, "create the container's termination log");
   }
   auto spec = sandbox_spec(c, env, devices);
+  spec.hold_fd = 4;
   Fd filter;
   if (c.options.seccomp) {
     NV_TRY(filter, seccomp_filter());
-    spec.seccomp_fd = 4;
+    spec.seccomp_fd = 5;
   }
   SpawnRequest request;
   request.argv = sandbox_argv(spec);
@@ -116,20 +133,41 @@ Result<pid_t> start_container(const StartContext& c) {
   request.netns = c.paths.netns.string();
   request.log = c.paths.log().string();
   request.status = c.paths.status().string();
+  request.hold = c.paths.hold().string();
   request.seccomp_fd = filter.get();
   if (c.options.cgroups) request.cgroup_procs = make_cgroups(c.cgroups, c.options.node_name, c.pod);
   ::unlink(request.status.c_str());
-  NV_TRY_VOID(write_state(c.paths.start_file(), Json{{"bootID", boot_id()}, {"startedAt", c.now}}));
-  NV_FAILPOINT(kStartNoted);
+  ::unlink(c.paths.start_file().c_str());  // of a start that came to nothing
   auto pid = spawn_sandbox(request);
   if (!pid.ok()) {
-    ::unlink(c.paths.start_file().c_str());
     auto error = pid.error().with_context("start container " + container.name);
     error.reason = "RunContainerError";
     return error;
   }
-  NV_FAILPOINT(kSpawned);
+  NV_FAILPOINT(kHeld);
   return pid;
+}
+
+Result<void> release_container(const StartContext& c, const std::string& pod_ip, const std::string& now) {
+  NV_TRY_VOID(write_hosts(c.options, c.paths, c.pod, pod_ip));
+  NV_TRY_VOID(write_state(c.paths.start_file(), Json{{"bootID", boot_id()}, {"startedAt", now}}));
+  NV_FAILPOINT(kStartNoted);
+  if (auto released = release_sandbox(c.paths.hold().string()); !released.ok()) {
+    ::unlink(c.paths.start_file().c_str());
+    auto error = released.error().with_context("start container " + c.pod.containers[0].name);
+    error.reason = "RunContainerError";
+    return error;
+  }
+  NV_FAILPOINT(kSpawned);
+  return {};
+}
+
+bool drop_held(const PodPaths& paths) {
+  std::error_code ec;
+  if (!fs::exists(paths.hold(), ec) || fs::exists(paths.start_file(), ec)) return true;
+  if (!kill_sandbox(paths.netns.string(), 100)) return false;
+  ::unlink(paths.hold().c_str());
+  return true;
 }
 
 Remains look_for_pod(const PodPaths& paths, const std::string& uid) {
@@ -159,6 +197,8 @@ Remains look_for_pod(const PodPaths& paths, const std::string& uid) {
     recover_netns(paths.netns.string(), status, uid);
     auto found = find_sandbox(paths.netns.string());
     if (found.alive()) {
+      // Noted, and perhaps not done.
+      if (auto released = release_sandbox(paths.hold().string()); !released.ok()) log::error("{}", released.error().message);
       out.kind = Remains::Kind::Running;
       out.leader = found.shim > 0 ? found.shim : found.init > 0 ? found.init : found.all.front();
       return out;

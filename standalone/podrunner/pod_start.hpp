@@ -12,7 +12,9 @@
 
 namespace nodevirt::podrunner {
 
-/// Network namespace and CNI ADD; what an earlier attempt left is undone first. Returns the CNI result.
+/// The pod's network namespace; what an earlier attempt left in the way of a connected one is undone first.
+Result<void> make_network(const Options& options, const PodPaths& paths, const CniAttachment& attachment);
+/// CNI ADD, after make_network; one that was done before counts. Returns the CNI result.
 Result<Json> connect_pod(const Options& options, const PodPaths& paths, const CniAttachment& attachment);
 
 struct StartContext {
@@ -21,15 +23,20 @@ struct StartContext {
   const PodView& pod;
   const Objects& objects;
   const MountedVolumes& volumes;
-  Place place;
+  Place place;                               ///< without the pod's address, if the environment does not hold it
   unsigned uid, gid;
   const CgroupLayout& cgroups;
-  std::string now;
 };
 /// The sandbox of the pod's container, as rendered from the pod. Pure but for what the host's / looks like.
 SandboxSpec sandbox_spec(const StartContext& context, const std::vector<std::string>& env, const std::vector<Device>& devices);
-/// Starts it; returns the pid to watch.
-Result<pid_t> start_container(const StartContext& context);
+/// Makes the sandbox, which takes about as long as the network: this goes on beside connect_pod. Nothing of the container
+/// runs yet. Returns the pid to watch.
+Result<pid_t> hold_container(const StartContext& context);
+/// Starts the container in its sandbox, connected by now. Noted first: a runner that finds the note finishes the start, one that
+/// does not find it ends the sandbox.
+Result<void> release_container(const StartContext& context, const std::string& pod_ip, const std::string& now);
+/// Ends a sandbox whose container was not started; false when its processes do not end. Repeatable.
+bool drop_held(const PodPaths& paths);
 
 /// What an earlier runner left of a pod.
 struct Remains {

@@ -193,7 +193,11 @@ void PodWorker::start_failed(const Error& error) {
 
 Awaitable<void> PodWorker::start(StopToken stop) {
   auto result = co_await try_start(stop);
-  if (result.ok() || ending() || stop.stop_requested()) co_return;
+  if (result.ok()) co_return;
+  const auto paths = paths_;
+  auto drop = [paths] { return drop_held(paths); };
+  (void)co_await blocking(drop);  // what does not end now is met again by the next attempt, or by the pod's end
+  if (ending() || stop.stop_requested()) co_return;
   start_failed(result.error());
 }
 
@@ -201,12 +205,18 @@ Awaitable<Result<void>> PodWorker::try_start(StopToken stop) {
   const Options& options = deps_.options;
   const auto paths = paths_;
   const auto attach = attachment();
-  auto object = object_;
-  auto folder = [&options, paths, object, pod = &pod_]() { return make_pod_directory(options, paths, *pod, *object); };
+  const auto object = object_;
+  const PodView pod = pod_;  // as it is now: it may change while other threads look at it
+  const bool connect_it = !network_ || (network_.done() && !network_.value().ok());
+  auto folder = [&options, &paths, &attach, &pod, object, connect_it]() -> Result<void> {
+    NV_TRY_VOID(make_pod_directory(options, paths, pod, *object));
+    if (!connect_it) return {};
+    return make_network(options, paths, attach);
+  };
   NV_CO_TRY_VOID(co_await blocking(folder));
 
   // The network is made beside everything else.
-  if (!network_ || (network_.done() && !network_.value().ok())) {
+  if (connect_it) {
     auto connect = [&options, paths, attach]() -> Result<Network> {
       auto made = connect_pod(options, paths, attach);
       if (!made.ok()) return std::move(made).error();
@@ -223,24 +233,34 @@ Awaitable<Result<void>> PodWorker::try_start(StopToken stop) {
   auto claims = co_await fetch_claims();
   Result<MountedVolumes> volumes;
   if (objects.ok() && claims.ok()) {
-    VolumeContext context{options, paths, pod_, *objects, *claims, *images, Place{options.node_name, "", options.node_ip}, uid(), gid()};
+    VolumeContext context{options, paths, pod, *objects, *claims, *images, Place{options.node_name, "", options.node_ip}, uid(), gid()};
     auto mount = [&context] { return set_up_volumes(context); };
     volumes = co_await blocking(mount);
   }
-  co_await network_.ready();
+  const bool complete = objects.ok() && claims.ok() && volumes.ok();
+  if (!complete || needs_pod_ip(container())) co_await network_.ready();
   if (!objects.ok()) co_return std::move(objects).error();
   if (!claims.ok()) co_return std::move(claims).error();
   if (!volumes.ok()) co_return std::move(volumes).error();
+  std::string ip;
+  if (network_.done() && network_.value().ok()) ip = network_.value().value().ip;
+
+  StartContext context{options, paths, pod, *objects, *volumes, Place{options.node_name, ip, options.node_ip}, uid(), gid(), deps_.cgroups};
+  auto hold = [&context] { return hold_container(context); };
+  auto held = co_await blocking(hold);
+  co_await network_.ready();
   if (!network_.value().ok()) co_return network_.value().error();
+  if (!held.ok()) co_return std::move(held).error();
   facts_.pod_ip = network_.value().value().ip;
   facts_.network_ready = true;
   if (ending() || stop.stop_requested()) co_return Error(Code::Cancelled, "the pod ends");
 
-  StartContext context{options, paths, pod_, *objects, *volumes, Place{options.node_name, facts_.pod_ip, options.node_ip}, uid(), gid(), deps_.cgroups, now()};
-  auto launch = [&context] { return start_container(context); };
-  auto started = co_await blocking(launch);
-  if (!started.ok()) co_return std::move(started).error();
-  running(*started, context.now);
+  ip = facts_.pod_ip;
+  const std::string started_at = now();
+  auto release = [&context, &ip, &started_at] { return release_container(context, ip, started_at); };
+  auto released = co_await blocking(release);
+  if (!released.ok()) co_return std::move(released).error();
+  running(*held, started_at);
   start_probes(false);
   event("Normal", "Started", "Started container " + container().name);
   co_return Result<void>{};

@@ -19,10 +19,10 @@
 namespace nodevirt::podrunner {
 namespace {
 
-/// Everything that the child needs, made before the fork: after it only system calls are allowed.
+/// Everything that the child needs, made before the fork: after it only system calls are allowed, in our own memory.
 struct Prepared {
   std::vector<char*> argv, envp;
-  int netns = -1, log = -1, null = -1, status = -1, seccomp = -1, report = -1;
+  int netns = -1, log = -1, null = -1, status = -1, hold = -1, seccomp = -1, report = -1;
   std::vector<int> cgroups;
 };
 
@@ -36,11 +36,12 @@ int above(int fd) { return fd < 0 ? fd : ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
 
 [[noreturn]] void become_sandbox(const Prepared& p) {
   for (const int fd : p.cgroups) (void)!::write(fd, "0", 1);
-  const int log = above(p.log), null = above(p.null), status = above(p.status), seccomp = above(p.seccomp), report = above(p.report);
+  const int log = above(p.log), null = above(p.null), status = above(p.status), hold = above(p.hold), seccomp = above(p.seccomp),
+            report = above(p.report);
   if (::dup2(null, 0) < 0 || ::dup2(log, 1) < 0 || ::dup2(log, 2) < 0 || ::dup2(status, 3) < 0) fail(report, 3);
-  if (seccomp >= 0 && ::dup2(seccomp, 4) < 0) fail(report, 3);
+  if (::dup2(hold, 4) < 0 || (seccomp >= 0 && ::dup2(seccomp, 5) < 0)) fail(report, 3);
   // What remains above closes at exec; the report with it, which tells the parent that exec worked.
-  ::syscall(SYS_close_range, seccomp >= 0 ? 5u : 4u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);
+  ::syscall(SYS_close_range, seccomp >= 0 ? 6u : 5u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -52,6 +53,20 @@ int above(int fd) { return fd < 0 ? fd : ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
   (void)!::chdir("/");
   ::execve(p.argv[0], p.argv.data(), p.envp.data());
   fail(report, 4);
+}
+
+[[noreturn]] void start_sandbox(const Prepared& p, pid_t parent) {
+  // Dies with us until the sandbox' own process stands in the pod's namespace.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(127);
+  if (::setns(p.netns, CLONE_NEWNET) != 0) fail(p.report, 1);
+  ::setsid();
+  const pid_t child = ::vfork();
+  if (child < 0) fail(p.report, 2);
+  if (child == 0) become_sandbox(p);
+  const int message[2] = {0, child};
+  (void)!::write(p.report, message, sizeof message);
+  ::_exit(0);
 }
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
@@ -72,11 +87,17 @@ Result<pid_t> spawn_sandbox(const SpawnRequest& request) {
   if (!log) return errno_error(errno, "open " + request.log);
   Fd status(::open(request.status.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!status) return errno_error(errno, "open " + request.status);
+  // Opened for both, its reader never sees its end: nobody's death lets the sandbox go on.
+  ::unlink(request.hold.c_str());
+  if (::mkfifo(request.hold.c_str(), 0600) != 0) return errno_error(errno, "make " + request.hold);
+  Fd hold(::open(request.hold.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  if (!hold) return errno_error(errno, "open " + request.hold);
   Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   int pipe_fds[2];
   if (::pipe2(pipe_fds, O_CLOEXEC) != 0) return errno_error(errno, "make a pipe");
   Fd from(pipe_fds[0]), to(pipe_fds[1]);
   std::vector<Fd> cgroups;
+  const pid_t parent = ::getpid();
   Prepared p;
   for (const auto& path : request.cgroup_procs) {
     cgroups.emplace_back(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -84,25 +105,12 @@ Result<pid_t> spawn_sandbox(const SpawnRequest& request) {
   }
   p.argv = pointers(request.argv);
   p.envp = pointers(request.env);
-  p.netns = netns.get(), p.log = log.get(), p.null = null.get(), p.status = status.get();
+  p.netns = netns.get(), p.log = log.get(), p.null = null.get(), p.status = status.get(), p.hold = hold.get();
   p.seccomp = request.seccomp_fd, p.report = to.get();
 
-  const pid_t parent = ::getpid();
-  const pid_t middle = ::fork();
+  const pid_t middle = ::vfork();
   if (middle < 0) return errno_error(errno, "fork");
-  if (middle == 0) {
-    // Dies with us until the sandbox' own process stands in the pod's namespace.
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(127);
-    if (::setns(p.netns, CLONE_NEWNET) != 0) fail(p.report, 1);
-    ::setsid();
-    const pid_t child = ::fork();
-    if (child < 0) fail(p.report, 2);
-    if (child == 0) become_sandbox(p);
-    const int message[2] = {0, child};
-    (void)!::write(p.report, message, sizeof message);
-    ::_exit(0);
-  }
+  if (middle == 0) start_sandbox(p, parent);
   to.reset();
   pid_t child = 0;
   int step = 0, code = 0;
@@ -118,6 +126,13 @@ Result<pid_t> spawn_sandbox(const SpawnRequest& request) {
   if (step != 0) return errno_error(code, kSteps[step]);
   if (child == 0) return Error(Code::Internal, "the sandbox could not be started");
   return child;
+}
+
+Result<void> release_sandbox(const std::string& hold) {
+  Fd fd(::open(hold.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return errno == ENOENT ? Result<void>() : errno_error(errno, "open " + hold);
+  if (::write(fd.get(), "", 1) != 1 && errno != EAGAIN) return errno_error(errno, "write " + hold);  // full: released often enough
+  return {};
 }
 
 SandboxStatus parse_sandbox_status(std::string_view text) {

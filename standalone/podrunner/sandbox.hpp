@@ -15,14 +15,18 @@ struct SpawnRequest {
   std::string netns;                         ///< entered before exec
   std::string log;                           ///< stdout and stderr, appended
   std::string status;                        ///< bwrap's status documents, appended; descriptor 3
-  int seccomp_fd = -1;                       ///< becomes descriptor 4
+  std::string hold;                          ///< a named pipe, made here: the sandbox waits at it; descriptor 4
+  int seccomp_fd = -1;                       ///< becomes descriptor 5
   std::vector<std::string> cgroup_procs;
 };
 
 /// Starts bwrap as nobody's child, in a session of its own, and returns its pid once it has been exec'ed.
 /// Blocking for about a millisecond. From the first instruction of the new process on it is in the pod's network
-/// namespace, so that find_sandbox sees it whenever we die.
+/// namespace, so that find_sandbox sees it whenever we die. bwrap makes the sandbox, and then waits for
+/// release_sandbox before it executes the container's command; our death does not let it go on.
 Result<pid_t> spawn_sandbox(const SpawnRequest& request);
+/// Lets it go on. Repeatable: a sandbox that went on before, or is gone, is no error.
+Result<void> release_sandbox(const std::string& hold);
 
 /// What bwrap has written. Pure.
 struct SandboxStatus {

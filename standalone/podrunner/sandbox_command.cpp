@@ -17,6 +17,7 @@ std::vector<std::string> sandbox_argv(const SandboxSpec& spec) {
   std::vector<std::string> out{"/usr/bin/bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
                                "--as-pid-1", "--hostname", spec.hostname, "--json-status-fd", std::to_string(spec.status_fd)};
   const auto add = [&out](std::initializer_list<std::string> words) { out.insert(out.end(), words); };
+  if (spec.hold_fd >= 0) add({"--block-fd", std::to_string(spec.hold_fd)});
   if (spec.seccomp_fd >= 0) add({"--seccomp", std::to_string(spec.seccomp_fd)});
 
   add({"--ro-bind", "/usr", "/usr"});

@@ -23,6 +23,7 @@ struct SandboxSpec {
   std::vector<unsigned> groups;
   std::string working_dir = "/";
   int status_fd = 3;                       ///< --json-status-fd
+  int hold_fd = -1;                        ///< --block-fd: what bwrap reads before the command's first instruction, or none
   int seccomp_fd = -1;                     ///< a compiled filter, or none
   std::vector<std::string> command;
 };

@@ -9,7 +9,10 @@
 
 namespace nodevirt::podrunner {
 
-Result<Fd> seccomp_filter() {
+namespace {
+
+/// As the kernel takes it.
+Result<std::string> compile() {
   std::unique_ptr<void, decltype(&seccomp_release)> filter(seccomp_init(SCMP_ACT_ALLOW), seccomp_release);
   if (!filter) return Error(Code::Internal, "cannot make a seccomp filter");
 #if defined(__x86_64__)
@@ -42,7 +45,22 @@ Result<Fd> seccomp_filter() {
   Fd file(::memfd_create("seccomp", MFD_CLOEXEC));
   if (!file) return errno_error(errno, "make a seccomp filter");
   if (const int rc = seccomp_export_bpf(filter.get(), file.get()); rc < 0) return errno_error(-rc, "compile the seccomp filter");
-  if (::lseek(file.get(), 0, SEEK_SET) < 0) return errno_error(errno, "rewind the seccomp filter");
+  std::string program(64 << 10, '\0');
+  const auto size = ::pread(file.get(), program.data(), program.size(), 0);
+  if (size <= 0 || size == static_cast<ssize_t>(program.size())) return Error(Code::Internal, "the seccomp filter cannot be read back");
+  program.resize(static_cast<std::size_t>(size));
+  return program;
+}
+
+}  // namespace
+
+Result<Fd> seccomp_filter() {
+  static const Result<std::string> program = compile();
+  if (!program.ok()) return program.error();
+  Fd file(::memfd_create("seccomp", MFD_CLOEXEC));
+  if (!file || ::write(file.get(), program->data(), program->size()) != static_cast<ssize_t>(program->size()) ||
+      ::lseek(file.get(), 0, SEEK_SET) < 0)
+    return errno_error(errno, "write the seccomp filter");
   return file;
 }
 

@@ -61,7 +61,8 @@ TEST_CASE("the sandbox' command line") {
   spec.host_etc = {"ld.so.cache"};
   spec.root_links = {"bin", "lib64"};
   spec.groups = {107};
-  spec.seccomp_fd = 4;
+  spec.hold_fd = 4;
+  spec.seccomp_fd = 5;
   spec.command = {"/opt/nodevirt/bin/virt-launcher-monitor", "--name", "a"};
   const std::string want = R"(/usr/bin/bwrap
 --unshare-pid
@@ -71,7 +72,8 @@ TEST_CASE("the sandbox' command line") {
 --as-pid-1
 --hostname virt-launcher-a
 --json-status-fd 3
---seccomp 4
+--block-fd 4
+--seccomp 5
 --ro-bind /usr /usr
 --symlink usr/bin /bin
 --symlink usr/lib64 /lib64
@@ -164,6 +166,8 @@ TEST_CASE("environment and command line") {
   CHECK(has("DOMAIN=a"));
   CHECK(has("SECRET=value"));
   CHECK(has("MEM=512"));
+  CHECK(needs_pod_ip(pod.containers[0]));
+  CHECK_FALSE(needs_pod_ip(ContainerView{}));
   auto missing = environment(pod, pod.containers[0], {}, {"n1", "10.0.0.2", "192.0.2.1"});
   REQUIRE_FALSE(missing.ok());
   CHECK(missing.error().reason == "CreateContainerConfigError");

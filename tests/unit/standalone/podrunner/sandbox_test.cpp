@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -100,7 +101,8 @@ struct Node {
     }
     return true;
   }
-  Json pod(const std::string& name, const std::string& script, const std::string& uid = "") {
+  /// Its environment holds the pod's address, unless `address` is false: then the sandbox is made beside the network.
+  Json pod(const std::string& name, const std::string& script, const std::string& uid = "", bool address = true) {
     Json p = Json::parse(R"({"metadata":{"namespace":"default"},"spec":{"restartPolicy":"Never","terminationGracePeriodSeconds":5,
       "containers":[{"name":"compute","image":"launcher:1","command":["/bin/sh","-c"],
         "volumeMounts":[{"name":"sockets","mountPath":"/var/run/kubevirt/sockets"},{"name":"conf","mountPath":"/conf"},
@@ -109,6 +111,7 @@ struct Node {
         "resources":{"requests":{"cpu":"100m","memory":"64Mi"},"limits":{"devices.kubevirt.io/tun":"1","devices.kubevirt.io/kvm":"1"}}}],
       "volumes":[{"name":"sockets","emptyDir":{}},{"name":"inner","emptyDir":{}},{"name":"conf","configMap":{"name":"conf"}}]},"status":{"phase":"Pending"}})");
     p["metadata"]["name"] = name;
+    if (!address) p["spec"]["containers"][0].erase("env");
     if (!uid.empty()) p["metadata"]["uid"] = uid;
     p["spec"]["nodeName"] = options.node_name;
     p["spec"]["containers"][0]["args"] = Json::array({script});
@@ -325,7 +328,7 @@ TEST_CASE("the runner that is killed", "[.killed]") {
   if (!at) return;
   Node node(at);
   node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
-  node.pod("p", kStubborn, kUid);
+  node.pod("p", kStubborn, kUid, !std::getenv("NV_TEST_WITHOUT_ADDRESS"));
   node.until([&] { return node.phase("p") == "Running"; });
   node.remove("p", 5);
   node.until([&] { return node.phase("p") == "gone"; });
@@ -339,23 +342,26 @@ TEST_CASE("killed anywhere, the runner's successor has one pod, and then none") 
   struct Case {
     std::string failpoint;
     bool ending;                  // the pod was being deleted when the runner was killed
+    bool address = true;          // the sandbox is made after the network
   };
   const Case cases[] = {{"podrunner.namespace-made", false}, {"podrunner.connected", false},       {"podrunner.start-noted", false}, {"podrunner.spawned", false},
+                        {"podrunner.sandbox-held", false}, {"podrunner.sandbox-held", false, false}, {"podrunner.connected", false, false}, {"podrunner.start-noted", false, false},
                         {"podrunner.container-ended", true}, {"podrunner.sandbox-down", true}, {"podrunner.folder-removed", true}};
   for (const auto& c : cases)
-    DYNAMIC_SECTION(c.failpoint) {
+    DYNAMIC_SECTION(c.failpoint << (c.address ? "" : ", beside the network")) {
       Node node("", false);
       Command child;
       child.argv = {"/proc/self/exe", "[.killed]"};
       child.argv[0] = fs::read_symlink("/proc/self/exe").string();
       child.env = {{"NV_TEST_NODE", node.dir.path().string()}, {"NODEVIRT_FAILPOINTS", c.failpoint + "=kill"}};
+      if (!c.address) child.env["NV_TEST_WITHOUT_ADDRESS"] = "1";
       auto killed = run_command(child);
       REQUIRE(killed.ok());
       INFO(killed->out << killed->err);
       REQUIRE(killed->exit_code == 137);
       // The server knows the pod as it was when the runner died.
       node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
-      node.pod("p", kStubborn, kUid);
+      node.pod("p", kStubborn, kUid, c.address);
       if (c.ending) node.remove("p", 5);
       node.start();
       if (!c.ending) {
@@ -375,6 +381,65 @@ TEST_CASE("killed anywhere, the runner's successor has one pod, and then none") 
       cni.data_dir = node.options.node_dir() / "cni";
       CHECK(cni_leases(cni).empty());
     }
+}
+
+TEST_CASE("a sandbox is made beside its network, and stands still until that is there") {
+  if (const auto why = missing(); !why.empty()) {
+    WARN("skipped: " + why);
+    return;
+  }
+  Node node("", false);
+  // A plugin that waits to be told "go on" or "fail".
+  const fs::path plugins = node.dir.path() / "plugins", gate = node.dir.path() / "gate";
+  fs::create_directories(plugins);
+  fs::create_symlink("/usr/lib/cni/host-local", plugins / "host-local");
+  std::ofstream(plugins / "bridge") << "#!/bin/sh\n[ $CNI_COMMAND = DEL ] || { read word <" << gate.string() <<
+      "; [ \"$word\" = go ] || { echo '{\"msg\":\"told to fail\"}'; exit 1; }; }\nexec /usr/lib/cni/bridge\n";
+  fs::permissions(plugins / "bridge", fs::perms(0755));
+  REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+  Fd door(::open(gate.c_str(), O_RDWR | O_CLOEXEC));
+  const auto tell = [&](const std::string& word) { REQUIRE(::write(door.get(), (word + "\n").data(), word.size() + 1) == static_cast<ssize_t>(word.size() + 1)); };
+  node.options.cni.plugin_dir = plugins;
+  node.start();
+  node.api->put(res::kConfigMaps, Json::parse(R"({"metadata":{"namespace":"default","name":"conf"},"data":{}})"));
+  const Json made = node.pod("waits", "cat /etc/hosts; echo began; trap 'exit 0' TERM; while :; do sleep 0.05; done", kUid, false);
+  const auto netns = (node.options.netns_dir() / kUid).string();
+  PodPaths paths(node.options, kUid, "compute");
+  const auto held = [&] { return find_sandbox(netns).init > 0; };
+  REQUIRE(node.until(held));
+  const auto first = find_sandbox(netns);
+  CHECK(node.phase("waits") == "Pending");
+  CHECK(node.log(made).empty());
+  CHECK_FALSE(fs::exists(paths.start_file()));
+
+  SECTION("it is there") {
+    tell("go");
+    REQUIRE(node.until([&] { return node.phase("waits") == "Running"; }));
+    REQUIRE(node.until([&] { return node.log(made).find("began") != std::string::npos; }));
+    CHECK(find_sandbox(netns).init == first.init);
+    CHECK(node.log(made).find(string_at(node.object("waits"), {"status", "podIP"}) + "\twaits\n") != std::string::npos);
+  }
+  SECTION("it cannot be made at first: that sandbox is gone, and another one starts") {
+    tell("fail");
+    REQUIRE(node.until([&] { return ::kill(first.init, 0) != 0; }));
+    REQUIRE(node.until(held));
+    CHECK(node.log(made).empty());
+    tell("go");
+    REQUIRE(node.until([&] { return node.log(made).find("began") != std::string::npos; }));
+    CHECK(node.log(made).find("began") == node.log(made).rfind("began"));
+  }
+  SECTION("the pod is deleted meanwhile: nothing of it ever runs") {
+    node.remove("waits", 5);
+    tell("go");
+    REQUIRE(node.until([&] { return node.phase("waits") == "gone"; }));
+    CHECK(::kill(first.init, 0) != 0);
+  }
+  if (node.phase("waits") != "gone") {
+    node.remove("waits", 5);
+    REQUIRE(node.until([&] { return node.phase("waits") == "gone"; }));
+  }
+  CHECK(fs::is_empty(node.options.pods_dir()));
+  CHECK(fs::is_empty(node.options.netns_dir()));
 }
 
 // For trying things out by hand: NV_SCRIPT is what the container's shell runs.
