@@ -9,7 +9,6 @@
 #include "pkg/libvirt/domain_state.hpp"
 #include "virt-launcher/dhcp/wanted.hpp"
 #include "virt-launcher/marks.hpp"
-#include "virt-launcher/storage/volumes.hpp"
 
 namespace nodevirt::virt_launcher {
 
@@ -31,6 +30,7 @@ Guest::Guest(Deps deps)
                     migration_.reconnected();
                     adopt(c);
                   });
+                  warm_up(c);
                 },
                 [this](libvirt::DomainEvent e) {
                   if (e.domain == domain_name_) migration_.on_event(e);  // at once: a handover counts milliseconds
@@ -80,21 +80,26 @@ Result<v1::DomainState> Guest::sync(const v1::SyncRequest& request) {
 Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json& raw, const api::Instance& instance) {
   const v1::NodeOptions& node = request.node();
   write_mark(deps_.paths.sync_request(), request.SerializeAsString());
-  NV_TRY(domain::Options options, prepare(node, raw, instance));
-  NV_FAILPOINT(kAfterPrepare);
+  NV_TRY(storage::PreparedVolumes volumes, storage::prepare_volumes(instance, raw, deps_.paths));
+  NV_TRY(domain::Options options, prepare(node, instance, volumes));
   NV_TRY(std::string xml, domain::build_domain_xml(instance, options));
 
+  // Images are made while libvirt works on the definition.
   NV_TRY(Session::Connection connection, session_.connection());
   NV_TRY(libvirt::Domain d, connection->define(xml));
   NV_FAILPOINT(kAfterDefine);
   NV_TRY(libvirt::StateAndReason before, d.state());
   if (!before.active()) {
     bool paused = node.start_paused() || instance.spec.start_strategy == "Paused";
-    if (auto started = d.start(paused); !started.ok()) {
-      Error e = started.error();
+    auto begun = volumes.finish();
+    if (begun.ok()) {
+      NV_FAILPOINT(kAfterPrepare);
+      begun = d.start(paused);
+      if (!begun.ok() && begun.error().reason.empty()) begun = Error(begun.error().code, "StartFailed", begun.error().message);
+    }
+    if (!begun.ok()) {
       if (auto undone = d.undefine(); !undone.ok()) log::warning("{}", undone.error().message);
-      e.reason = e.reason.empty() ? "StartFailed" : e.reason;
-      return e;
+      return begun.error();
     }
   }
   NV_FAILPOINT(kAfterStart);
@@ -109,7 +114,7 @@ Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json&
 }
 
 // All that comes before the definition, of a guest that starts here as of one that comes from another pod.
-Result<domain::Options> Guest::prepare(const v1::NodeOptions& node, const Json& raw, const api::Instance& instance) {
+Result<domain::Options> Guest::prepare(const v1::NodeOptions& node, const api::Instance& instance, const storage::PreparedVolumes& volumes) {
   domain::Options options;
   options.kvm = node.kvm();
   options.host_cpu_model = node.host_cpu_model();
@@ -117,8 +122,8 @@ Result<domain::Options> Guest::prepare(const v1::NodeOptions& node, const Json& 
   options.socket_dir = deps_.paths.instance.string();
   for (auto& i : node.interfaces()) options.interfaces.push_back({i.name(), i.tap(), i.mac(), i.mtu()});
   NV_TRY_VOID(make_dirs(deps_.paths.instance, 0770));
+  options.disks = volumes.disks;
   NV_TRY_VOID(start_dhcp(node, instance));
-  NV_TRY(options.disks, storage::prepare_volumes(instance, raw, deps_.paths));
   return options;
 }
 
@@ -162,6 +167,13 @@ void Guest::tell_monitor() {
   auto text = read_file(deps_.paths.qemu_pid_file(domain_name_), 64);
   int pid = text.ok() ? std::atoi(text->c_str()) : 0;
   if (pid > 1) deps_.monitor.qemu(pid);
+}
+
+// Before its first definition a libvirtd reads what it knows of QEMU: tens of milliseconds, in which a new pod's is asked for
+// its guest.
+void Guest::warm_up(Session::Connection connection) {
+  if (mark_exists(deps_.paths.started_mark())) return;
+  if (auto read = connection->domain_capabilities(); !read.ok()) log::debug("{}", read.error().message);
 }
 
 void Guest::adopt(Session::Connection connection) {
@@ -223,7 +235,10 @@ migration::TargetHooks Guest::target_hooks() {
     as_sync.set_vmi_json(q.vmi_json());
     *as_sync.mutable_node() = q.node();
     write_mark(deps_.paths.sync_request(), as_sync.SerializeAsString());
-    return prepare(q.node(), both.first, both.second);
+    NV_TRY(storage::PreparedVolumes volumes, storage::prepare_volumes(both.second, both.first, deps_.paths));
+    NV_TRY(domain::Options options, prepare(q.node(), both.second, volumes));
+    NV_TRY_VOID(volumes.finish());
+    return options;
   };
   hooks.definition = [instance_of](const v1::PrepareTargetRequest& q, const domain::Options& options) -> Result<std::string> {
     NV_TRY(auto both, instance_of(q));

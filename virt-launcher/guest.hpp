@@ -14,6 +14,7 @@
 #include "virt-launcher/monitor_link.hpp"
 #include "virt-launcher/options.hpp"
 #include "virt-launcher/session.hpp"
+#include "virt-launcher/storage/volumes.hpp"
 #include "virt-launcher/work_queue.hpp"
 
 namespace nodevirt::virt_launcher {
@@ -57,7 +58,8 @@ class Guest {
 
  private:
   Result<v1::DomainState> start(const v1::SyncRequest& request, const Json& raw, const api::Instance& instance);
-  Result<domain::Options> prepare(const v1::NodeOptions& node, const Json& raw, const api::Instance& instance);
+  Result<domain::Options> prepare(const v1::NodeOptions& node, const api::Instance& instance, const storage::PreparedVolumes& volumes);
+  void warm_up(Session::Connection connection);
   migration::TargetHooks target_hooks();
   void adopt_dhcp();
   void taken_over();

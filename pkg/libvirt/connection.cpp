@@ -92,7 +92,8 @@ Result<std::string> Connection::capabilities() const {
 }
 
 Result<std::string> Connection::domain_capabilities(const std::string& machine, const std::string& virt_type) const {
-  return take(virConnectGetDomainCapabilities(conn_, nullptr, nullptr, machine.c_str(), virt_type.c_str(), 0),
+  auto given = [](const std::string& s) { return s.empty() ? nullptr : s.c_str(); };
+  return take(virConnectGetDomainCapabilities(conn_, nullptr, nullptr, given(machine), given(virt_type), 0),
               "read domain capabilities");
 }
 

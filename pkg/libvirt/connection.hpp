@@ -37,7 +37,8 @@ class Connection {
   /// "9.0.0"
   Result<std::string> libvirt_version() const;
   Result<std::string> capabilities() const;
-  Result<std::string> domain_capabilities(const std::string& machine, const std::string& virt_type) const;
+  /// Of one machine and type of virtualisation; the daemon chooses where they are empty.
+  Result<std::string> domain_capabilities(const std::string& machine = "", const std::string& virt_type = "") const;
 
   _virConnect* get() const { return conn_; }
 

@@ -1,6 +1,6 @@
 #include "virt-launcher/storage/volumes.hpp"
 
-#include <future>
+#include <functional>
 #include <sys/stat.h>
 
 #include "pkg/base/file.hpp"
@@ -26,19 +26,24 @@ bool is_block(const fs::path& p) {
   return ::stat(p.c_str(), &st) == 0 && S_ISBLK(st.st_mode);
 }
 
-Result<DiskSource> overlay_over(const std::string& name, const fs::path& base, const Paths& paths) {
+/// Where a volume's image is, and what makes it, if it has to be made.
+struct Image {
+  DiskSource source;
+  std::function<Result<void>()> make;
+};
+
+Result<Image> overlay_over(const std::string& name, const fs::path& base, const Paths& paths) {
   NV_TRY(ImageInfo info, inspect_image(base));
   fs::path overlay = paths.ephemeral / "disks" / (name + ".qcow2");
-  NV_TRY_VOID(create_overlay(overlay, base, info.format, info.virtual_size));
   DiskSource s{name, overlay.string(), "qcow2"};
   s.backing_path = base.string();
   s.backing_format = info.format;
-  return s;
+  return Image{std::move(s), [=] { return create_overlay(overlay, base, info.format, info.virtual_size); }};
 }
 
-Result<DiskSource> existing(const std::string& name, const fs::path& path, bool readonly) {
+Result<Image> existing(const std::string& name, const fs::path& path, bool readonly) {
   NV_TRY(ImageInfo info, inspect_image(path));
-  return DiskSource{name, path.string(), info.format, is_block(path), readonly, direct_io_works(path)};
+  return Image{DiskSource{name, path.string(), info.format, is_block(path), readonly, direct_io_works(path)}, {}};
 }
 
 // The claim's size as virt-controller or virt-handler noted it in the instance's status.
@@ -72,7 +77,7 @@ Result<fs::path> claim_image(const std::string& name, const Json& raw, const Pat
   return image;
 }
 
-Result<DiskSource> host_disk(const api::Volume& v, const Paths& paths) {
+Result<Image> host_disk(const api::Volume& v, const Paths& paths) {
   fs::path image = paths.disks / v.name / fs::path(v.host_disk.path).filename();
   std::error_code ec;
   if (!fs::exists(image, ec)) {
@@ -85,16 +90,16 @@ Result<DiskSource> host_disk(const api::Volume& v, const Paths& paths) {
   return existing(v.name, image, false);
 }
 
-Result<DiskSource> cloud_init(const api::Instance& vmi, const api::Volume& v, const Paths& paths) {
+Result<Image> cloud_init(const api::Instance& vmi, const api::Volume& v, const Paths& paths) {
   NV_TRY(SeedData data, collect_seed(vmi, v, paths.secrets));
   fs::path iso = paths.ephemeral / "cloud-init" / (v.name + ".iso");
   NV_TRY_VOID(make_dirs(iso.parent_path(), 0700));
   std::string label = v.kind == VolumeKind::cloudInitNoCloud ? "cidata" : "config-2";
-  NV_TRY_VOID(make_iso(iso, label, seed_files(vmi, v, data)));
-  return DiskSource{v.name, iso.string(), "raw", false, true, false};
+  auto files = seed_files(vmi, v, data);
+  return Image{DiskSource{v.name, iso.string(), "raw", false, true, false}, [=] { return make_iso(iso, label, files); }};
 }
 
-Result<DiskSource> prepare(const api::Instance& vmi, const api::Volume& v, const Json& raw, const Paths& paths) {
+Result<Image> prepare(const api::Instance& vmi, const api::Volume& v, const Json& raw, const Paths& paths) {
   if (!plain_name(v.name)) return Error(Code::InvalidArgument, "the name cannot be a file's name");
   switch (v.kind) {
     case VolumeKind::containerDisk: {
@@ -116,8 +121,8 @@ Result<DiskSource> prepare(const api::Instance& vmi, const api::Volume& v, const
     case VolumeKind::emptyDisk: {
       if (v.empty_disk_capacity.value() <= 0) return Error(Code::InvalidArgument, "emptyDisk.capacity must be more than nothing");
       fs::path image = paths.ephemeral / "empty" / (v.name + ".qcow2");
-      NV_TRY_VOID(create_qcow2(image, static_cast<std::uint64_t>(v.empty_disk_capacity.value())));
-      return DiskSource{v.name, image.string(), "qcow2"};
+      auto size = static_cast<std::uint64_t>(v.empty_disk_capacity.value());
+      return Image{DiskSource{v.name, image.string(), "qcow2"}, [=] { return create_qcow2(image, size); }};
     }
     default: return Error(Code::Unimplemented, fmt::format("volumes of kind {} are not supported", to_string(v.kind)));
   }
@@ -156,23 +161,27 @@ bool moves_to(const Json& instance, const api::Volume& volume) {
   return false;
 }
 
-Result<std::vector<DiskSource>> prepare_volumes(const api::Instance& vmi, const Json& raw, const Paths& paths) {
+Result<void> PreparedVolumes::finish() {
+  Result<void> first;
+  for (auto& [volume, made] : making) {
+    auto result = made.get();
+    if (!result.ok() && first.ok()) first = result.error().with_context("volume " + volume);
+  }
+  making.clear();
+  return first;
+}
+
+Result<PreparedVolumes> prepare_volumes(const api::Instance& vmi, const Json& raw, const Paths& paths) {
   NV_TRY_VOID(make_dirs(paths.ephemeral / "disks"));
-  std::vector<std::pair<const api::Volume*, std::future<Result<DiskSource>>>> work;
+  PreparedVolumes out;
   for (auto& disk : vmi.spec.domain.devices.disks) {
     const api::Volume* volume = vmi.volume(disk.name);
     if (!volume) return Error(Code::InvalidArgument, "Invalid", fmt::format("disk {}: no volume has that name", disk.name));
-    auto task = [&vmi, volume, &raw, &paths]() -> Result<DiskSource> { return prepare(vmi, *volume, raw, paths); };
-    work.emplace_back(volume, std::async(std::launch::async, task));
+    auto image = prepare(vmi, *volume, raw, paths);
+    if (!image.ok()) return image.error().with_context("volume " + volume->name);
+    if (image->make) out.making.emplace_back(volume->name, std::async(std::launch::async, std::move(image->make)));
+    out.disks.push_back(std::move(image->source));
   }
-  std::vector<DiskSource> out;
-  std::optional<Error> failed;
-  for (auto& [volume, future] : work) {
-    auto source = future.get();
-    if (source.ok()) out.push_back(std::move(*source));
-    else if (!failed) failed = source.error().with_context("volume " + volume->name);
-  }
-  if (failed) return *std::move(failed);
   return out;
 }
 

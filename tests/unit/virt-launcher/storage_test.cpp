@@ -167,3 +167,37 @@ TEST_CASE("seeds") {
     CHECK_THAT(*listed, Catch::Matchers::Contains("a/b"));
   }
 }
+
+TEST_CASE("what the definition needs is known before the images are made") {
+  TempDir dir("nodevirt-volumes");
+  virt_launcher::Options options;
+  options.root = dir.path().string();
+  virt_launcher::Paths paths(options);
+  Json object = Json::parse(R"({"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "a", "namespace": "b", "uid": "c"},
+    "spec": {"domain": {"devices": {"disks": [{"name": "scratch", "disk": {"bus": "virtio"}}, {"name": "seed", "disk": {"bus": "virtio"}}]}},
+             "volumes": [{"name": "scratch", "emptyDisk": {"capacity": "2Mi"}}, {"name": "seed", "cloudInitNoCloud": {"userData": "x"}}]}})");
+  auto view = api::decode_instance(object);
+  REQUIRE(view.ok());
+  fs::path scratch = paths.ephemeral / "empty/scratch.qcow2", seed = paths.ephemeral / "cloud-init/seed.iso";
+
+  SECTION("they are there in the end") {
+    auto made = prepare_volumes(*view, object, paths);
+    REQUIRE(made.ok());
+    REQUIRE(made->disks.size() == 2);
+    CHECK(made->disks[0].path == scratch.string());
+    CHECK(made->disks[1].path == seed.string());
+    REQUIRE(made->finish().ok());
+    CHECK(inspect_image(scratch).value().virtual_size == 2u << 20);
+    CHECK(fs::file_size(seed) > 0);
+    CHECK(made->finish().ok());
+  }
+  SECTION("one that cannot be made is named") {
+    touch(paths.ephemeral / "empty");  // a file where a folder should be
+    auto made = prepare_volumes(*view, object, paths);
+    REQUIRE(made.ok());
+    auto finished = made->finish();
+    REQUIRE_FALSE(finished.ok());
+    CHECK(finished.error().message.starts_with("volume scratch: "));
+    CHECK(fs::exists(seed));
+  }
+}
