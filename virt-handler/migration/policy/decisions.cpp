@@ -153,6 +153,7 @@ void Policy::State::slow_down(Decision& d) {
   bool good = f.end && (now == 0 ? job.elapsed() + *f.end <= horizon()
                                  : *f.end <= 2.5 * job.remaining() / rate() + 1.5);
   if (good) {
+    bad_since = -1;
     // A plan is dropped when it looks good for a while; passes can be short, and one is no while.
     if (good_since < 0) good_since = job.elapsed();
     if (planned_throttle > now && job.elapsed() < good_since + kSureSeconds) return;
@@ -166,6 +167,9 @@ void Policy::State::slow_down(Decision& d) {
     return;
   }
   good_since = -1;
+  if (bad_since < 0) bad_since = job.elapsed();
+  // Passes shorter than that tell rates with little precision: a guest is not slowed down because of one of them.
+  if (now == 0 && planned_throttle == 0 && job.last_pass_seconds() < kSureSeconds && job.elapsed() < bad_since + kSureSeconds) return;
   // What was asked for takes QEMU two passes of a second; what is asked for next should know what came of it.
   if (throttled_at >= 0 && now != throttle_seen) throttle_seen = now, throttled_at = job.elapsed();
   if (now > 0 && job.elapsed() < throttled_at + kSureSeconds) return;

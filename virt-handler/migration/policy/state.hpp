@@ -76,6 +76,7 @@ struct Policy::State {
   std::uint32_t throttle_seen = 0;      ///< percent, when throttled_at was set
   double throttled_at = -1;             ///< seconds of the job: the plan or what QEMU does changed; -1: never
   double good_since = -1;               ///< seconds of the job; -1: the forecast is not good
+  double bad_since = -1;                ///< seconds of the job; -1: the forecast is good
   double promised = -1;                 ///< seconds of the job by which a forecast should have come true; -1: none
   std::uint32_t promised_at = 0;        ///< percent of throttle then
   double doubt = 1;                     ///< how much faster than it seems the guest is taken to write
