@@ -32,6 +32,28 @@ class Params {
   bool ok_ = true;
 };
 
+// The same domain over another connection to the same daemon.
+class OwnConnection {
+ public:
+  explicit OwnConnection(const Domain& shared) {
+    char* uri = virConnectGetURI(virDomainGetConnect(shared.get()));
+    connection_ = uri ? virConnectOpen(uri) : nullptr;
+    std::free(uri);
+    if (connection_) domain_ = virDomainLookupByName(connection_, shared.name().c_str());
+  }
+  OwnConnection(const OwnConnection&) = delete;
+  OwnConnection& operator=(const OwnConnection&) = delete;
+  ~OwnConnection() {
+    if (domain_) virDomainFree(domain_);
+    if (connection_) virConnectClose(connection_);
+  }
+  virDomainPtr domain() const { return domain_; }
+
+ private:
+  virConnectPtr connection_ = nullptr;
+  virDomainPtr domain_ = nullptr;
+};
+
 Result<void> check_job(int rc, const Domain& d, std::string_view doing) {
   if (rc < 0) return last_error(fmt::format("{} domain {}", doing, d.name()));
   return {};
@@ -71,7 +93,11 @@ Result<void> migrate(const Domain& domain, const MigrationPlan& plan) {
   }
   if (!p.ok()) return last_error("migrate domain " + domain.name());
   std::string uri = "qemu+unix:///session?socket=" + plan.destination_socket;
-  return check_job(virDomainMigrateToURI3(domain.get(), uri.c_str(), p.list(), p.count(), flags), domain, "migrate");
+  // On a connection of its own: beside a call that lasts, another one of the same connection may go out only when libvirtd has
+  // something to say (seen with libvirt 9.0: no statistics for as long as a pass took).
+  OwnConnection own(domain);
+  virDomainPtr d = own.domain() ? own.domain() : domain.get();
+  return check_job(virDomainMigrateToURI3(d, uri.c_str(), p.list(), p.count(), flags), domain, "migrate");
 }
 
 Result<std::string> migratable_xml(const Domain& domain) {
