@@ -1,6 +1,7 @@
 // What the two virt-handlers of a migration say to each other on the control channel. Pure.
 //   target -> source   {"type":"hello","token":"...","prepared":{...}} on each link, {"type":"refused","error":"..."},
-//                      {"type":"loaded"}, {"type":"resumed"}
+//                      {"type":"ended","what":"QEMU"|"pod"} (before it was loaded, or before it ran), {"type":"loaded"},
+//                      {"type":"resumed"}
 //   source -> target   {"type":"released","guestWasPaused":false}, {"type":"kept"}, {"type":"lost"} (in post-copy: the source's
 //                      QEMU is gone)
 #pragma once

@@ -28,6 +28,7 @@ constexpr Known kKnown[] = {
     {"Broken pipe", "the connection to the target's QEMU was lost"},
     {"Connection reset", "the connection to the target's QEMU was lost"},
     {"Input/output error", "the connection to the target's QEMU was lost"},
+    {"unexpectedly failed", "the migration's stream broke"},
     {"to socket", "the connection to the target's QEMU was lost"},
 };
 

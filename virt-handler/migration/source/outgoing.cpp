@@ -13,7 +13,7 @@ NV_DECLARE_FAILPOINT(kAfterSourceStore, "virt-handler.migration-after-source-sto
 constexpr Clock::Duration kOldCalls = 35s;
 /// A target that hears "released" says "resumed" at once; the connection itself is known to be gone only much later.
 constexpr Clock::Duration kAnswer = 1s;
-/// Until the job of a guest that went on has told why it failed.
+/// Until the job of a guest that went on, or the target, has told why it failed.
 constexpr Clock::Duration kCause = 3s;
 /// libvirt's own end of the job, after the guest has moved.
 constexpr Clock::Duration kJobEnd = 10s;
@@ -47,15 +47,21 @@ launcher::v1::MigrationRequest Outgoing::Impl::request() const {
   return out;
 }
 
+/// The first reason is kept, but for one that says only that something broke.
 void Outgoing::Impl::give_up(std::string reason) {
-  if (failure.empty()) failure = std::move(reason);
+  if (failure.empty() || (is_vague(failure) && !is_vague(reason))) failure = std::move(reason);
+}
+
+std::string Outgoing::Impl::why() const {
+  return why_it_failed({.failure = failure, .target_end = target_end, .stream = stream_failure, .target_node = state.target_node});
 }
 
 std::optional<std::string> Outgoing::Impl::reason() {
-  if (!failure.empty()) return failure;
+  if (!is_vague(failure)) return failure;
   if (!kept_since) kept_since = deps.clock.now();
-  if (!job_ended && link && deps.clock.now() - *kept_since < kCause) return std::nullopt;
-  return stream_failure.empty() ? "the guest went on at the source" : stream_failure;
+  bool wait = !job_ended || (link && target_end.empty());
+  if (wait && deps.clock.now() - *kept_since < kCause) return std::nullopt;
+  return why();
 }
 
 /// The instance as it was read, from wherever.
@@ -110,6 +116,7 @@ Awaitable<void> Outgoing::Impl::tick() {
       spawn(deps.executor, ask_again(), "migration: ask the launcher again");
     if (job_ended && recovered && handover.decision() == SourceHandover::Decision::Open && ticks % 2 == 0)
       spawn(deps.executor, see_whether_it_runs(), "migration: look at the guest");
+    if (end_due && deps.clock.now() >= *end_due) tell_the_end();
     if (released_said_at && deps.clock.now() - *released_said_at >= kAnswer) handover.answer_overdue();
     // What the informer does not tell: the instance is another node's as soon as the guest has moved.
     if (handover.decision() != SourceHandover::Decision::Open && ticks % 4 == 0) spawn(deps.executor, refresh(), "migration: read the instance");
@@ -295,7 +302,7 @@ Awaitable<void> Outgoing::Impl::run() {
 Awaitable<void> Outgoing::Impl::finish() {
   auto self = shared_from_this();
   StopToken token = stop.get_token();
-  if (failure.empty()) failure = stream_failure.empty() ? "the guest went on here" : stream_failure;
+  failure = why();
   bool left = !gone && handover.decision() == SourceHandover::Decision::Released;
   bool lost = left && state.failed, moved = left && !lost;
   log::info("{}/{}: migration {}: {}", ns, name, id,
@@ -304,8 +311,9 @@ Awaitable<void> Outgoing::Impl::finish() {
   if (!gone && !left) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure));
   if (moved) {
     Clock::Time until = deps.clock.now() + kJobEnd;
-    while ((!job_ended || writing_progress) && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token)) {}
-    if (!final_sample) ended_well(launcher::v1::MigrationSample());  // nobody told its figures
+    while ((!job_ended || writing_progress || end_due) && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token)) {}
+    if (!final_sample) final_sample.emplace();  // nobody told its figures
+    if (!progress || !progress->done) tell_the_end();
     for (until = deps.clock.now() + kLastWord; writing_progress && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token);) {}
   }
   if (left) {

@@ -11,6 +11,7 @@
 #include "virt-handler/migration/prepared.hpp"
 #include "virt-handler/migration/source/outgoing.hpp"
 #include "virt-handler/migration/source/requests.hpp"
+#include "virt-handler/migration/source/why.hpp"
 #include "virt-handler/migration/stream/control_link.hpp"
 #include "virt-handler/migration/stream/pod_sockets.hpp"
 
@@ -37,7 +38,8 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   Awaitable<void> ask_again();
   Awaitable<void> see_whether_it_runs();
   void give_up(std::string reason);
-  /// Why it failed. Nothing: the job is about to tell.
+  std::string why() const;
+  /// Why it failed. Nothing: the job, or the target, is about to tell.
   std::optional<std::string> reason();
 
   // outgoing_job.cpp: before and during the job
@@ -86,6 +88,7 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   std::optional<api::MigrationProgress> progress, progress_written;
   std::uint64_t memory_bytes = 0;             ///< the guest's
   std::optional<Sample> final_sample;         ///< the guest has left, or is about to: no other sample counts any more
+  std::optional<Clock::Time> end_due;         ///< the last word, without the target's
   bool write_again = false;                   ///< the progress, after the write that is under way
   std::optional<Clock::Time> asked_at, switched_at, resumed_at;   ///< the job; the guest stood still; it ran on the target
   Clock::Time progress_at{};
@@ -98,6 +101,7 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   bool noting = false, releasing = false, cancelling = false, storing = false, steering = false, writing_progress = false, reading = false;
   bool gone = false, over = false;
   std::string failure;            ///< why it does not succeed; the first reason is kept
+  std::string target_end;         ///< what has ended at the target, as its node tells (prepared.hpp)
   std::string stream_failure;     ///< what broke on the way; told when nobody knows better
   std::optional<Clock::Time> kept_since;
   std::string way_to;                                          ///< where `sockets` lead to in post-copy; empty: where they began

@@ -11,7 +11,7 @@ NV_DECLARE_FAILPOINT(kAfterMigrate, "virt-handler.migration-after-begin");
 NV_DECLARE_FAILPOINT(kPostCopy, "virt-handler.migration-post-copy");
 NV_DECLARE_FAILPOINT(kSwitchover, "virt-handler.migration-switchover");
 
-constexpr Clock::Duration kHelloLimit = 60s, kJobLimit = 60s, kProgressPause = 1s;
+constexpr Clock::Duration kHelloLimit = 60s, kJobLimit = 60s, kProgressPause = 1s, kResumed = 1s;
 
 /// How fast the guest writes, while the target is still being prepared.
 Awaitable<void> Outgoing::Impl::measure() {
@@ -172,7 +172,12 @@ void Outgoing::Impl::heard(const Json& message) {
     else give_up(read.error().message);
   } else if (type == "refused") {
     give_up(fmt::format("node {} could not prepare the target: {}", state.target_node, string_at(message, {"error"})));
+  } else if (type == "ended") {
+    std::string what = string_at(message, {"what"});
+    if (what == "QEMU" || what == "pod") target_end = what;
+    log::info("{}/{}: migration {}: node {} tells that its {} has ended", ns, name, id, state.target_node, target_end);
   } else if (type == "loaded") {
+    target_end.clear();
     handover.target_loaded();
   } else if (type == "resumed") {
     handover.target_resumed();
@@ -260,10 +265,13 @@ void Outgoing::Impl::ended_well(const launcher::v1::MigrationSample& sample) {
   Sample end = sample_of(sample);
   if (final_sample && (final_sample->completed || !end.completed)) return;
   final_sample = end;
-  tell_the_end();
+  // The pause ends when the guest runs at the target, which says so at once.
+  if (!post_copy && !resumed_at && link) end_due = deps.clock.now() + kResumed;
+  else tell_the_end();
 }
 
 void Outgoing::Impl::tell_the_end() {
+  end_due.reset();
   if (!progress) {
     auto written = api::parse_migration_progress(string_at(stored, {"metadata", "annotations", api::kMigrationProgressAnnotation}));
     if (written.ok() && written->uid == id) progress = std::move(*written);

@@ -197,6 +197,7 @@ void Incoming::Impl::act() {
   TargetHandover::Wants wants = handover.wants();
   std::shared_ptr<Launcher> launcher = find_launcher()();
   look_whether_it_is_lost(launcher);
+  tell_of_its_end(launcher);
   bool to_prepare = told_once && !came_in && !prepared && !refused && handover.decision() == TargetHandover::Decision::Open && !state.finished();
   if (to_prepare && !std::exchange(preparing, true)) spawn(executor, prepare(), "migration: prepare");
   if (wants.say_loaded && link) {

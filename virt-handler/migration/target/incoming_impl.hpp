@@ -35,6 +35,9 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   void lose(std::string why);
   Awaitable<void> look_at_source();
 
+  // incoming_end.cpp
+  void tell_of_its_end(const std::shared_ptr<Launcher>& launcher);
+
   // incoming_prepare.cpp
   Awaitable<void> prepare();
   Awaitable<Result<launcher::v1::PrepareTargetRequest>> prepare_request();
@@ -59,6 +62,8 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   std::optional<Error> refused;                        ///< it cannot be prepared
   std::shared_ptr<ControlLink> link;
   bool keep_paused = false, told_once = false, came_in = false, detected = false, post_copy = false;
+  bool qemu_seen = false;                              ///< the guest's process began to come in
+  std::string end_said;                                ///< "QEMU", "pod": what of it the source was told to have ended
   bool preparing = false, resuming = false, abandoning = false, storing = false, reading = false;
   bool gone = false, over = false;
   std::optional<Clock::Time> not_loaded_since;         ///< ResumeTarget finds nothing
