@@ -6,8 +6,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <string_view>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 namespace nodevirt::monitor {
@@ -43,14 +46,29 @@ std::string random_uuid() {
   return text;
 }
 
-// At most 1 MiB: the real ones have 80 kB. What is copied is only a cache: libvirt checks whether it still fits.
+// The node may have emulators of other machines, too, whose caches nobody here reads.
+bool is_foreign(int file) {
+  utsname machine{};
+  char head[512];
+  ssize_t n = pread(file, head, sizeof head, 0);
+  if (uname(&machine) != 0 || n <= 0) return false;
+  std::string_view text(head, static_cast<std::size_t>(n));
+  return text.find("/qemu-system-") != text.npos && text.find("/qemu-system-" + std::string(machine.machine) + "<") == text.npos;
+}
+
+// At most 1 MiB: the real ones have some 200 kB. What is copied is only a cache: libvirt checks whether it still fits.
 void copy_small_file(const std::string& from, const std::string& to) {
   int in = open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (in < 0) return;
   struct stat st {};
-  if (fstat(in, &st) == 0 && S_ISREG(st.st_mode) && st.st_size < (1 << 20) && access(to.c_str(), F_OK) != 0) {
-    std::string data(static_cast<std::size_t>(st.st_size), 0);
-    if (read(in, data.data(), data.size()) == static_cast<ssize_t>(data.size())) write_once(to, data);
+  if (fstat(in, &st) == 0 && S_ISREG(st.st_mode) && st.st_size < (1 << 20) && access(to.c_str(), F_OK) != 0 && !is_foreign(in)) {
+    std::string temporary = to + ".new";
+    int out = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    off_t left = st.st_size;
+    for (ssize_t n = 1; out >= 0 && left > 0 && n > 0; left -= n)
+      if ((n = sendfile(out, in, nullptr, static_cast<std::size_t>(left))) <= 0) break;
+    if (out >= 0) close(out);
+    if (out < 0 || left > 0 || rename(temporary.c_str(), to.c_str()) != 0) unlink(temporary.c_str());
   }
   close(in);
 }
