@@ -64,6 +64,9 @@ class SourceHandover {
   /// From here on a pause, a reset or a kill of the guest must wait for the decision.
   bool in_switchover() const { return decision_ == Decision::Open && (suspended_ || release_ever_); }
 
+  /// A release may have been asked for, in this life or an earlier one, or is about to be.
+  bool may_be_released() const { return suspended_ || target_loaded_ || ended_ok_ || release_ever_ || note_ == Note::MayRelease; }
+
   auto operator<=>(const SourceHandover&) const = default;
 
  private:

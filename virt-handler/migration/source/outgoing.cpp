@@ -228,10 +228,21 @@ Awaitable<void> Outgoing::Impl::store(MakePatch make) {
   poke();
 }
 
+/// Nothing of a pod that has ended runs any more, nor does its launcher tell anything: where the guest may be whole at the
+/// target it is the target's, which says so when it is not.
+void Outgoing::Impl::look_at_own_pod(const std::shared_ptr<Launcher>& launcher) {
+  if (!launcher || launcher->connected || !launcher->pod->ended() || handover.decision() != SourceHandover::Decision::Open) return;
+  if (handover.may_be_released()) return handover.released();
+  give_up("the source's pod ended");
+  job_ended = true;
+  handover.ended(false);
+}
+
 void Outgoing::Impl::act() {
   std::shared_ptr<Launcher> launcher = find_launcher()();
   bool standing = launcher && launcher->domain && launcher->domain->state() == "Paused" && launcher->domain->reason() == "Migration";
   handover.stopped_by_migration(standing);
+  look_at_own_pod(launcher);
   attend_post_copy(launcher);
   SourceHandover::Wants wants = handover.wants();
   Executor executor = deps.executor;

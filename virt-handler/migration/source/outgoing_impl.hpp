@@ -37,6 +37,7 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   Awaitable<void> tick();
   Awaitable<void> ask_again();
   Awaitable<void> see_whether_it_runs();
+  void look_at_own_pod(const std::shared_ptr<Launcher>& launcher);
   void give_up(std::string reason);
   std::string why() const;
   /// Why it failed. Nothing: the job, or the target, is about to tell.
@@ -51,6 +52,8 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   Awaitable<void> keep_link();
   void heard(const Json& message);
   void told(const launcher::v1::MigrationEvent& event, bool first);
+
+  // outgoing_progress.cpp: what the job's samples lead to
   void sampled(const launcher::v1::MigrationSample& sample);
   void decided(const Sample& sample, Decision decision);
   void ended_well(const launcher::v1::MigrationSample& sample);

@@ -141,13 +141,15 @@ Awaitable<void> Incoming::Impl::resume() {
       handover.running();
     } else if (resumed.error().reason == "NotLoaded") {
       if (!not_loaded_since) not_loaded_since = deps.clock.now();
-      if (deps.clock.now() - *not_loaded_since >= kLostAfter) handover.lost();
+      if (deps.clock.now() - *not_loaded_since >= kLostAfter)
+        lose(fmt::format("the guest is lost: it was not whole on node {} when node {} had let it go", deps.node, state.source_node));
     } else {
       log::warning("{}/{}: migration {}: {}", ns, name, id, resumed.error().message);
     }
   } else if (std::shared_ptr<Launcher> launcher = find_launcher()(); !launcher || launcher->pod_gone) {
     if (!not_loaded_since) not_loaded_since = deps.clock.now();
-    if (deps.clock.now() - *not_loaded_since >= kLostAfter) handover.lost();
+    if (deps.clock.now() - *not_loaded_since >= kLostAfter)
+      lose(fmt::format("the guest is lost: its pod on node {} ended when node {} had let it go", deps.node, state.source_node));
   }
   if (handover.wants().resume) co_await deps.clock.sleep(20ms, token_);
   resuming = false;
@@ -220,10 +222,7 @@ void Incoming::Impl::act() {
       for (const std::string* ip : {&launcher->pod->ip, &launcher->pod->ip6})
         if (!ip->empty() && std::find(home.addresses.begin(), home.addresses.end(), *ip) == home.addresses.end()) home.addresses.push_back(*ip);
     }
-    if (handover.guest_lost()) {
-      if (loss.empty()) loss = "the guest is lost: it ended at the target before it ran there";
-      home.failure = loss;
-    }
+    if (handover.guest_lost()) home.failure = loss;
     MakePatch make = [migration, home, now](const Json& vmi) { return completed_patch(vmi, migration, home, now); };
     storing = true;
     spawn(executor, store(make), "migration: store");

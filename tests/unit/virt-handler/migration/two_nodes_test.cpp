@@ -144,6 +144,35 @@ TEST_CASE("either virt-handler is restarted in the switch-over") {
   }
 }
 
+TEST_CASE("the source's pod ends, and its launcher tells nothing") {
+  World world;
+  REQUIRE(world.until([&] { return world.one.launcher->count("migrate") == 1; }));
+  auto end_pod = [&world] {
+    auto launcher = world.one.launchers.of_pod("default", "pod1");
+    virt_handler::PodObject ended = *launcher->pod;
+    ended.phase = "Failed";
+    launcher->pod = std::make_shared<const virt_handler::PodObject>(std::move(ended));
+    launcher->connected = false;
+    world.guest.at_source = false;
+  };
+  SECTION("before the switch-over: the migration fails, and the instance's end is the source's") {
+    end_pod();
+    REQUIRE(world.until([&] { return world.is("failed"); }));
+    CHECK(world.state("failureReason") == "the source's pod ended");
+    CHECK_FALSE(world.is("completed"));
+    CHECK(world.until([&] { return world.two.launcher->count("abandon") == 1; }));
+  }
+  SECTION("with the guest whole at the target: it runs there") {
+    world.one.launcher->tell(Kind::SWITCHOVER);
+    REQUIRE(world.until([&] { return std::filesystem::exists(world.one.dir.path() / "state/migrations/m1"); }));
+    world.load();
+    end_pod();
+    REQUIRE(world.until([&] { return world.is("completed"); }));
+    CHECK_FALSE(world.is("failed"));
+    CHECK(world.guest.at_target);
+  }
+}
+
 TEST_CASE("the instance is gone: nothing more is done") {
   World world;
   world.to_switchover();
