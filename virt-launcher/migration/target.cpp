@@ -230,15 +230,20 @@ void Target::arrived(Kind kind) {
   after_resume();
 }
 
-// libvirt's event of it may be lost with its daemon, so it is looked for too.
+// libvirt's event of it may be lost with its daemon, or not come at all when a part of the job went on without libvirt: QEMU
+// is asked too.
 void Target::look_whether_whole() {
   std::lock_guard action(action_mutex_);
   Record r = record();
   if (!r.fetching) return;
   auto domain = context_.domain(0ms);
   auto s = domain.ok() ? domain->state() : Result<libvirt::StateAndReason>(domain.error());
-  bool runs = s.ok() && libvirt::state_word(s->state) == "Running" && !libvirt::reason_word(s->state, s->reason).starts_with("Postcopy");
-  if (!runs) return context_.post([this] { look_whether_whole(); }, kLook);
+  bool whole = s.ok() && libvirt::state_word(s->state) == "Running" && !libvirt::reason_word(s->state, s->reason).starts_with("Postcopy");
+  if (!whole) {
+    auto job = context_.monitor.execute("query-migrate");
+    whole = job.ok() && string_at(*job, {"status"}) == "completed";
+  }
+  if (!whole) return context_.post([this] { look_whether_whole(); }, kLook);
   r.fetching = false;
   if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
   log::info("migration {}: all of the guest's memory is here", r.uid);
