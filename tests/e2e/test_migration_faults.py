@@ -2,9 +2,11 @@
 the guest runs on exactly one side at any time (ticks.py), the status tells the truth, and the next migration works.
 
 NODEVIRT_MIGRATION_FAULTS=REGEX tries only the cases whose "PLACE PROGRAM" it matches."""
+import json
 import os
-import pathlib
 import re
+import signal
+import time
 
 import cluster
 from cluster import program, run, wait
@@ -67,34 +69,111 @@ class MigrationFaults(Moves):
         c.wait_gone("vmi", "leaves", 120)
         self.assertEqual(self.ended("in-vain"), "Failed")
 
-    def test_post_copy(self):
-        """Its end, and the one loss that is allowed: said before, said clearly after."""
+
+class PostCopy(Moves):
+    """The one loss that is allowed is said before and clearly after; nothing else loses the guest."""
+    up_flags = ["--allow-userfaultfd"]
+
+    def late(self, name):
+        """A guest whose first pass takes longer than it may: it comes to post-copy."""
+        self.slow(name, "4Mi", allowPostCopy=True, completionTimeoutPerGiB=10)
+        return self.ticking(name, {"pace": name})
+
+    def halfway(self, name, migration, source, *lost, link=None):
+        """A migration that loses something while its guest runs at the target and fetches; `link`: cut for so many seconds."""
+        self.migrate(name, migration)
+        target = wait("the target", lambda: self.pod_on(name, self.other(source)), 60)
+        record = f"{self.cluster.data}/nodes/{self.other(source)}/pods/{target}/volumes/kubernetes.io~empty-dir/migration/migration.json"
+        wait("it runs", lambda: self.phase(migration) == "Running", 60)
+        wait("the guest is sent", lambda: self.cluster.get("vmi", name)["metadata"]["annotations"].get("nodevirt.io/migration-progress"), 60)
+        victims = [(who, self.victim(who, name, source)) for who in lost if who != "qemu-system/target"]
+
+        def fetches():
+            with open(record) as f:
+                return json.load(f)["fetching"]
+        until = time.monotonic() + 120
+        while not fetches():   # it does not last long
+            self.assertLess(time.monotonic(), until, "post-copy was not begun")
+        if "qemu-system/target" in lost:   # the second one that came in
+            victims.append(("qemu-system/target", self.victim("qemu-system/target", name, source)))
+        for who, pid in victims:
+            self.assertTrue(pid, who)
+            os.kill(pid, signal.SIGKILL)
+        if not link:
+            return
+        for node in ("node1", "node2"):
+            self.cut(node)
+        until = time.monotonic() + link
+        try:
+            wait("the cut's end", lambda: time.monotonic() > until, link + 5)
+            self.assertEqual(self.phase(migration), "Running")
+        finally:
+            for node in ("node1", "node2"):
+                self.cut(node, False)
+
+    def assert_lost(self, name, migration, uid, why):
+        """Said clearly, everywhere; and begun anew, once."""
         c = self.cluster
-        allowed = pathlib.Path("/proc/sys/vm/unprivileged_userfaultfd")
-        before = allowed.read_text()
-        self.addCleanup(lambda: allowed.write_text(before))
-        allowed.write_text("1")
-        # The first pass takes longer than it may: it comes to post-copy.
-        self.slow("postcopy", "8Mi", allowPostCopy=True, completionTimeoutPerGiB=4)
-        recorder = self.ticking("late", {"pace": "postcopy"})
-        source = self.node("late")
-        self.migrate("late", "whole")
-        wait("post-copy", lambda: self.state("late").get("mode") == "PostCopy", 90)
-        self.assertIn("the guest is lost", c.kubectl("get", "events", "--field-selector", "reason=PostCopy"))
-        phase, state = self.settled("late", "whole", source, recorder)
-        self.assertEqual(phase, "Succeeded", state)
-        source = self.node("late")
-        uid = c.get("vmi", "late")["metadata"]["uid"]
-        with Point(self, "virt-handler.migration-post-copy", "stop", "late", source) as at:
-            self.migrate("late", "lost")
-            self.assertTrue(at.reached(lambda: self.phase("lost") in ("Succeeded", "Failed"), 120))
-            for who in ("qemu-system/source", "virt-launcher/source", "libvirtd/source", "virt-handler/source"):
-                self.assertTrue(self.kill(who, "late", source), who)
-        self.assertEqual(self.ended("lost", 180), "Failed")
-        self.assertIn("is lost", c.kubectl("get", "vmim", "lost"))
-        # It is started anew, on one side.
-        wait("another instance", lambda: c.get("vmi", "late")["metadata"]["uid"] != uid and c.phase("late") == "Running", 180)
+        self.assertEqual(self.ended(migration, 240), "Failed")
+        reason = c.get("vmim", migration)["status"]["migrationState"]["failureReason"]
+        self.assertRegex(reason, why)
+        self.assertIn("the guest is lost", c.kubectl("get", "vmim", migration))
+        told = [e["message"] for e in c.get("events", "--field-selector", "reason=GuestLost")["items"] if e["involvedObject"]["name"] == name]
+        self.assertTrue([m for m in told if "the guest is lost" in m], told)
+        wait("another instance", lambda: c.get("vmi", name)["metadata"]["uid"] != uid and c.phase(name) == "Running", 240)
         wait("nothing of the old one", lambda: not c.qemu_pids(uid), 60)
+        pods = c.get("pods", "-l", f"kubevirt.io/created-by={uid}")["items"]
+        self.assertEqual([p["metadata"]["name"] for p in pods], [])
+
+    def test_nothing_is_lost_that_comes_back(self):
+        c = self.cluster
+        recorder = self.late("lives")
+
+        def arrives(migration, source, began, what):
+            phase, state = self.settled("lives", migration, source, recorder)
+            self.assertEqual((phase, state.get("mode")), ("Succeeded", "PostCopy"), state)
+            print(f"post-copy: {what}: the guest stood {recorder.gap(began)[0]:.0f} ms", flush=True)
+
+        source, began = self.node("lives"), time.time()
+        self.migrate("lives", "whole")
+        wait("post-copy", lambda: self.state("lives").get("mode") == "PostCopy", 90)
+        self.assertIn("the guest is lost", c.kubectl("get", "events", "--field-selector", "reason=PostCopy"))
+        arrives("whole", source, began, "nothing lost")
+        cases = [(who,) for who in ("virt-handler/source", "virt-handler/target", "virt-launcher/source", "virt-launcher/target", "libvirtd/source",
+                                    "libvirtd/target", "virt-controller", "apiserver")]
+        cases.append(("virt-handler/source", "virt-launcher/source", "libvirtd/source", "virt-handler/target", "virt-launcher/target", "libvirtd/target"))
+        for number, lost in enumerate(cases):
+            with self.subTest(lost=lost):
+                source, began = self.node("lives"), time.time()
+                self.halfway("lives", f"lives-{number}", source, *lost)
+                arrives(f"lives-{number}", source, began, f"{', '.join(lost)} lost")
+        for seconds in (5, 30):
+            with self.subTest(cut=seconds):
+                source, began = self.node("lives"), time.time()
+                self.halfway("lives", f"waits-{seconds}", source, link=seconds)
+                arrives(f"waits-{seconds}", source, began, f"the link cut for {seconds} s")
+
+    def test_either_half_lost(self):
+        self.late("torn")
+        everything = ["qemu-system/source", "virt-launcher/source", "libvirtd/source", "virt-handler/source"]
+
+        def begin():
+            wait("it can be migrated", lambda: self.condition("torn", "LiveMigratable") == "True")
+            return self.node("torn"), self.cluster.get("vmi", "torn")["metadata"]["uid"]
+        source, uid = begin()
+        self.halfway("torn", "torn-1", source, *everything)
+        self.assert_lost("torn", "torn-1", uid, f"while a part of its memory was still on node {source}, wh")
+        source, uid = begin()
+        self.halfway("torn", "torn-2", source, "qemu-system/target")
+        self.assert_lost("torn", "torn-2", uid, f"it ended on node {self.other(source)} while a part of its memory was still on node {source}")
+        # In the moment when it stands at the source, and has not begun to run at the target.
+        source, uid = begin()
+        with Point(self, "virt-handler.migration-post-copy", "stop", "torn", source) as at:
+            self.migrate("torn", "torn-3")
+            self.assertTrue(at.reached(lambda: self.phase("torn-3") in ("Succeeded", "Failed"), 120), "post-copy was not begun")
+            for who in everything:
+                self.assertTrue(self.kill(who, "torn", source), who)
+        self.assert_lost("torn", "torn-3", uid, "the guest is lost")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ from cluster import Console, program, run, wait
 from counting import Counting
 from polling import Polling
 
-POSTCOPY = "/proc/sys/vm/unprivileged_userfaultfd"
-
 
 def watch(c, name):
     """What the instance's progress said while a migration ran: (progress, mode)."""
@@ -30,6 +28,7 @@ def watch(c, name):
 
 class Policies(Counting):
     LINK = "3Mi"
+    up_flags = ["--allow-userfaultfd"]
 
     def policy(self, named=None, throttle=None, **spec):
         annotations = {}
@@ -146,15 +145,6 @@ class Policies(Counting):
         self.assert_counts_on("pausable", last)
 
     def test_post_copy(self):
-        with open(POSTCOPY) as f:
-            before = f.read().strip()
-        with open(POSTCOPY, "w") as f:
-            f.write("1\n")
-
-        def put_back():
-            with open(POSTCOPY, "w") as f:
-                f.write(before + "\n")
-        self.addCleanup(put_back)
         self.writer("lazy")
         last, source = self.numbers("lazy", 3)[-1], self.node("lazy")
         self.policy("AlwaysSafe", allowPostCopy=True, completionTimeoutPerGiB=90)
