@@ -31,14 +31,6 @@ constexpr std::int64_t kSharesOfACore = 1024;
 /// The unified hierarchy's weight for version 1's shares, as kubelet converts them.
 std::string weight(std::int64_t shares) { return std::to_string(std::clamp<std::int64_t>(1 + shares * 9999 / 262142, 1, 10000)); }
 
-/// All pods together weigh as much as the machine has cores, as kubelet's do: with the default, the weight of a single
-/// process, whatever else runs on the machine would starve every guest.
-void weigh_parents(const fs::path& pod_group, bool v2) {
-  const std::int64_t shares = kSharesOfACore * std::max(1l, ::sysconf(_SC_NPROCESSORS_ONLN));
-  for (const fs::path& group : {pod_group.parent_path().parent_path(), pod_group.parent_path()})
-    v2 ? put(group / "cpu.weight", weight(shares)) : put(group / "cpu.shares", std::to_string(shares));
-}
-
 bool make(const fs::path& path) {
   std::error_code ec;
   fs::create_directories(path, ec);
@@ -46,7 +38,8 @@ bool make(const fs::path& path) {
   return !ec;
 }
 
-/// All pods together weigh as much as one busy process of the host's for each processor: the kernel's default would be one in all.
+/// All pods together weigh as much as one busy process of the host's for each processor, as kubelet's do: with the kernel's
+/// default, one in all, whatever else runs on the machine would starve every guest.
 void weigh_pods(const fs::path& group, const char* file, unsigned of_one) {
   const auto weight = std::to_string(std::min(10000u, of_one * std::max(1u, std::thread::hardware_concurrency())));
   for (const auto& above : {group.parent_path(), group.parent_path().parent_path()}) put(above / file, weight);
@@ -100,7 +93,6 @@ std::vector<std::string> make_cgroups(const CgroupLayout& layout, const std::str
     if (make(group)) {
       for (auto p = fs::path(layout.v2); p != group; p /= *std::next(group.begin(), std::distance(p.begin(), p.end())))
         put(p / "cgroup.subtree_control", "+cpu +memory +pids");
-      weigh_parents(group, true);
       weigh_pods(group, "cpu.weight", 100);
       if (memory > 0) put(group / "memory.max", std::to_string(memory));
       if (cpu_limit > 0) put(group / "cpu.max", std::to_string(std::max<std::int64_t>(1000, cpu_limit * 100)) + " 100000");
@@ -111,14 +103,13 @@ std::vector<std::string> make_cgroups(const CgroupLayout& layout, const std::str
   }
   if (!layout.memory.empty() && memory > 0)
     if (const auto group = pod_group(layout.memory, node, pod.uid); make(group) && put(group / "memory.limit_in_bytes", std::to_string(memory)))
-      out.push_back((group / "cgroup.procs").string());
+      out.push_back((group / "tasks").string());
   if (!layout.cpu.empty() && (cpu_limit > 0 || cpu_request > 0))
     if (const auto group = pod_group(layout.cpu, node, pod.uid); make(group)) {
-      weigh_parents(group, false);
       weigh_pods(group, "cpu.shares", 1024);
       put(group / "cpu.shares", std::to_string(std::max<std::int64_t>(2, cpu_request * kSharesOfACore / 1000)));
       if (cpu_limit > 0) put(group / "cpu.cfs_quota_us", std::to_string(std::max<std::int64_t>(1000, cpu_limit * 100)));
-      out.push_back((group / "cgroup.procs").string());
+      out.push_back((group / "tasks").string());
     }
   return out;
 }

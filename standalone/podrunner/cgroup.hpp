@@ -16,7 +16,8 @@ struct CgroupLayout {
   static CgroupLayout detect();
 };
 
-/// Makes the pod's groups and sets its limits; returns the cgroup.procs files to enter. Blocking.
+/// Makes the pod's groups and sets its limits; returns the files to enter them by: "tasks" of version 1, which a process of one
+/// thread may write "0" to without a wait; "cgroup.procs" of version 2. Blocking.
 std::vector<std::string> make_cgroups(const CgroupLayout& layout, const std::string& node, const PodView& pod);
 /// Removes them once they are empty. Blocking.
 void remove_cgroups(const CgroupLayout& layout, const std::string& node, const std::string& uid);

@@ -135,7 +135,7 @@ Result<pid_t> hold_container(const StartContext& c) {
   request.status = c.paths.status().string();
   request.hold = c.paths.hold().string();
   request.seccomp_fd = filter.get();
-  if (c.options.cgroups) request.cgroup_procs = make_cgroups(c.cgroups, c.options.node_name, c.pod);
+  if (c.options.cgroups) request.cgroups = make_cgroups(c.cgroups, c.options.node_name, c.pod);
   ::unlink(request.status.c_str());
   ::unlink(c.paths.start_file().c_str());  // of a start that came to nothing
   auto pid = spawn_sandbox(request);

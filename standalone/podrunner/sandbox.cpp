@@ -12,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "pkg/base/json.hpp"
 
@@ -23,6 +25,7 @@ namespace {
 struct Prepared {
   std::vector<char*> argv, envp;
   int netns = -1, log = -1, null = -1, status = -1, hold = -1, seccomp = -1, report = -1;
+  std::vector<int> tasks;
 };
 
 [[noreturn]] void fail(int report, int step) {
@@ -34,6 +37,7 @@ struct Prepared {
 int above(int fd) { return fd < 0 ? fd : ::fcntl(fd, F_DUPFD_CLOEXEC, 16); }
 
 [[noreturn]] void become_sandbox(const Prepared& p) {
+  for (const int fd : p.tasks) (void)!::write(fd, "0", 1);
   const int log = above(p.log), null = above(p.null), status = above(p.status), hold = above(p.hold), seccomp = above(p.seccomp),
             report = above(p.report);
   if (::dup2(null, 0) < 0 || ::dup2(log, 1) < 0 || ::dup2(log, 2) < 0 || ::dup2(status, 3) < 0) fail(report, 3);
@@ -74,17 +78,19 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return out;
 }
 
-/// The sandbox' two processes: there are no others before its release. The kernel takes its time over a move (it waits for every
-/// processor): that goes by while bwrap works.
-void enter_cgroups(const SpawnRequest& request, pid_t shim) {
-  if (request.cgroup_procs.empty()) return;
+/// The sandbox' two processes: there are no others before its release. Over a move that is not a lone thread's of itself the kernel
+/// takes some ten milliseconds (it waits for every processor): they go by while bwrap works.
+void enter_groups(const SpawnRequest& request, pid_t shim) {
+  std::vector<std::string> groups;
+  std::copy_if(request.cgroups.begin(), request.cgroups.end(), std::back_inserter(groups), [](const auto& path) { return !path.ends_with("/tasks"); });
+  if (groups.empty()) return;
   pid_t init = 0;
   for (int i = 0; i < 4000 && init == 0 && ::kill(shim, 0) == 0; ++i) {
     const timespec pause{0, 500000};
     if (i > 0) ::nanosleep(&pause, nullptr);
     init = read_sandbox_status(request.status).init;
   }
-  for (const auto& path : request.cgroup_procs)
+  for (const auto& path : groups)
     for (const pid_t pid : {shim, init}) {
       Fd group(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
       const auto text = std::to_string(pid);
@@ -113,7 +119,11 @@ Result<pid_t> spawn_sandbox(const SpawnRequest& request) {
   if (::pipe2(pipe_fds, O_CLOEXEC) != 0) return errno_error(errno, "make a pipe");
   Fd from(pipe_fds[0]), to(pipe_fds[1]);
   const pid_t parent = ::getpid();
+  std::vector<Fd> tasks;
   Prepared p;
+  for (const auto& path : request.cgroups)
+    if (path.ends_with("/tasks"))
+      if (Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC)); fd) p.tasks.push_back(fd.get()), tasks.push_back(std::move(fd));
   p.argv = pointers(request.argv);
   p.envp = pointers(request.env);
   p.netns = netns.get(), p.log = log.get(), p.null = null.get(), p.status = status.get(), p.hold = hold.get();
@@ -136,7 +146,7 @@ Result<pid_t> spawn_sandbox(const SpawnRequest& request) {
   while (::waitpid(middle, nullptr, 0) < 0 && errno == EINTR) {}
   if (step != 0) return errno_error(code, kSteps[step]);
   if (child == 0) return Error(Code::Internal, "the sandbox could not be started");
-  enter_cgroups(request, child);
+  enter_groups(request, child);
   return child;
 }
 

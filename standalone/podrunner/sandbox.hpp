@@ -17,11 +17,11 @@ struct SpawnRequest {
   std::string status;                        ///< bwrap's status documents, appended; descriptor 3
   std::string hold;                          ///< a named pipe, made here: the sandbox waits at it; descriptor 4
   int seccomp_fd = -1;                       ///< becomes descriptor 5
-  std::vector<std::string> cgroup_procs;     ///< the groups that all its processes are in before it can be released
+  std::vector<std::string> cgroups;          ///< of make_cgroups; all its processes are in them before it can be released
 };
 
 /// Starts bwrap as nobody's child, in a session of its own, and returns its pid once it has been exec'ed.
-/// Blocking for a few milliseconds, or ten with groups. From the first instruction of the new process on it is in the pod's network
+/// Blocking for about a millisecond, for some ten with groups of version 2. From the first instruction of the new process on it is in the pod's network
 /// namespace, so that find_sandbox sees it whenever we die. bwrap makes the sandbox, and then waits for
 /// release_sandbox before it executes the container's command; our death does not let it go on.
 Result<pid_t> spawn_sandbox(const SpawnRequest& request);
