@@ -37,7 +37,7 @@ TEST_CASE("all pods weigh as much as the machine has cores, each as much as it a
   SECTION("version 1") {
     Groups groups{"cpu.shares"};
     CgroupLayout layout{.cpu = groups.dir.path()};
-    CHECK(make_cgroups(layout, "n1", pod_asking("250m")) == std::vector<std::string>{(groups.dir.path() / "nodevirt/n1/podu1/cgroup.procs").string()});
+    CHECK(make_cgroups(layout, "n1", pod_asking("250m")) == std::vector<std::string>{(groups.dir.path() / "nodevirt/n1/podu1/tasks").string()});
     CHECK(groups.at("nodevirt/cpu.shares") == std::to_string(1024 * kCores));
     CHECK(groups.at("nodevirt/n1/cpu.shares") == std::to_string(1024 * kCores));
     CHECK(groups.at("nodevirt/n1/podu1/cpu.shares") == "256");
@@ -46,7 +46,7 @@ TEST_CASE("all pods weigh as much as the machine has cores, each as much as it a
     Groups groups{"cpu.weight", "memory.max", "cgroup.subtree_control"};
     CgroupLayout layout{.v2 = groups.dir.path()};
     CHECK(make_cgroups(layout, "n1", pod_asking("1")).size() == 1);
-    CHECK(groups.at("nodevirt/cpu.weight") == std::to_string(1 + 1024 * kCores * 9999 / 262142));
+    CHECK(groups.at("nodevirt/cpu.weight") == std::to_string(100 * kCores));
     CHECK(groups.at("nodevirt/n1/cpu.weight") == groups.at("nodevirt/cpu.weight"));
     CHECK(groups.at("nodevirt/n1/podu1/cpu.weight") == "40");
     CHECK(groups.at("nodevirt/n1/podu1/memory.max") == std::to_string(64 << 20));
