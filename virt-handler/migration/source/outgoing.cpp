@@ -261,7 +261,9 @@ void Outgoing::Impl::act() {
     handover.released_said();
     released_said_at = deps.clock.now();
   }
-  if (wants.say_kept && link) {
+  std::optional<std::string> failed_for = wants.say_kept || wants.store_failed ? reason() : std::nullopt;
+  // The target clears up when it hears it, and could then no longer tell what has ended there by itself.
+  if (wants.say_kept && link && failed_for) {
     link->say(plain_message("kept"));
     handover.kept_said();
   }
@@ -274,8 +276,8 @@ void Outgoing::Impl::act() {
     MakePatch make = [migration](const Json& vmi) { return owner_target_patch(vmi, migration); };
     spawn(executor, store(make), "migration: store");
   }
-  if (std::optional<std::string> why = wants.store_failed ? reason() : std::nullopt; why && !std::exchange(storing, true)) {
-    std::string migration = id, text = *why;
+  if (wants.store_failed && failed_for && !std::exchange(storing, true)) {
+    std::string migration = id, text = *failed_for;
     Clock::WallTime now = deps.clock.wall();
     MakePatch make = [migration, text, now](const Json& vmi) { return failed_patch(vmi, migration, text, now); };
     spawn(executor, store(make), "migration: store");
