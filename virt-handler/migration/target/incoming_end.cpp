@@ -7,7 +7,9 @@ void Incoming::Impl::tell_of_its_end(const std::shared_ptr<Launcher>& launcher) 
   if (handover.decision() != TargetHandover::Decision::Open || state.finished() || abandoning || post_copy) return;
   bool no_pod = !launcher || launcher->pod_gone || launcher->pod->ended();
   bool known = !no_pod && launcher->connected && launcher->domain;
-  if (known && launcher->domain->present()) {
+  // Right after its end libvirt still has the domain.
+  auto lives = [](const launcher::v1::DomainState& d) { return d.present() && d.state() != "Shutoff" && d.state() != "Crashed"; };
+  if (known && lives(*launcher->domain)) {
     qemu_seen = true;
     end_said.clear();  // post-copy begins the job, and QEMU, once more
     return;

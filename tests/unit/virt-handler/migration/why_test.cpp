@@ -38,6 +38,10 @@ TEST_CASE("the end of the target's QEMU, or of its pod, is the reason that is re
     what = "QEMU";
     target->domain->set_present(false);
   }
+  SECTION("QEMU, and libvirt still has the domain") {
+    what = "QEMU";
+    target->domain->set_state("Shutoff");
+  }
   SECTION("the pod") {
     what = "pod";
     target->pod_gone = true;
