@@ -64,7 +64,7 @@ Result<void> check_job(int rc, const Domain& d, std::string_view doing) {
 Result<void> migrate(const Domain& domain, const MigrationPlan& plan) {
   // UNSAFE: libvirt cannot see what lies behind a pod's volumes; whether an instance can migrate was decided before.
   auto flags = static_cast<unsigned>(VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_ABORT_ON_ERROR |
-                   VIR_MIGRATE_UNSAFE | (plan.post_copy ? VIR_MIGRATE_POSTCOPY : VIR_MIGRATE_PAUSED) | (plan.go_on ? VIR_MIGRATE_POSTCOPY_RESUME : 0));
+                   VIR_MIGRATE_UNSAFE | (plan.post_copy ? VIR_MIGRATE_POSTCOPY : VIR_MIGRATE_PAUSED));
   Params p;
   p.text(VIR_MIGRATE_PARAM_URI, "unix://" + plan.memory_socket);
   p.text(VIR_MIGRATE_PARAM_DEST_XML, plan.xml);

@@ -23,7 +23,6 @@ struct MigrationPlan {
   unsigned throttle_initial = 0, throttle_increment = 0;  ///< percent; 0: QEMU's own
   bool post_copy = false;          ///< start_post_copy may be called; the guest runs at the target by itself
   bool xbzrle = false;
-  bool go_on = false;              ///< with one whose post-copy was interrupted; the sockets are all else that counts
 };
 
 /// Blocks until the job is over, also when it is aborted. The job belongs to libvirtd: it goes on when this process ends.

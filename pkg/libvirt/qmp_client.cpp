@@ -24,7 +24,7 @@ int left_ms(Clock::time_point until) {
 
 }  // namespace
 
-Result<QmpClient> QmpClient::connect(const std::filesystem::path& socket, milliseconds timeout) {
+Result<QmpClient> QmpClient::connect(const std::filesystem::path& socket, milliseconds timeout, bool out_of_band) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::string path = socket.string();
@@ -42,7 +42,9 @@ Result<QmpClient> QmpClient::connect(const std::filesystem::path& socket, millis
   QmpClient client(std::move(fd));
   NV_TRY(Json greeting, client.next_message(Clock::now() + timeout));
   if (!find(greeting, {"QMP"})) return Error(Code::Internal, "QEMU's monitor does not greet");
-  auto ready = client.execute("qmp_capabilities", Json::object(), timeout);
+  Json wanted = Json::object();
+  if (out_of_band) wanted["enable"] = Json::array({"oob"});
+  auto ready = client.execute("qmp_capabilities", wanted, timeout);
   if (!ready.ok()) return std::move(ready).error();
   return client;
 }
@@ -81,7 +83,15 @@ Result<Json> QmpClient::next_message(Clock::time_point until) {
 }
 
 Result<Json> QmpClient::execute(std::string_view command, const Json& arguments, milliseconds timeout) {
-  Json request{{"execute", command}, {"id", ++id_}};
+  return call("execute", command, arguments, timeout);
+}
+
+Result<Json> QmpClient::execute_out_of_band(std::string_view command, const Json& arguments, milliseconds timeout) {
+  return call("exec-oob", command, arguments, timeout);
+}
+
+Result<Json> QmpClient::call(const char* how, std::string_view command, const Json& arguments, milliseconds timeout) {
+  Json request{{how, command}, {"id", ++id_}};
   if (!arguments.empty()) request["arguments"] = arguments;
   std::string text = dump_json(request) + "\n";
   for (std::size_t sent = 0; sent < text.size();) {

@@ -16,11 +16,14 @@ class QmpClient {
  public:
   /// Connects and leaves the negotiation mode. Unavailable when nobody listens or answers in time, NotFound without a socket.
   static Result<QmpClient> connect(const std::filesystem::path& socket,
-                                   std::chrono::milliseconds timeout = std::chrono::seconds(5));
+                                   std::chrono::milliseconds timeout = std::chrono::seconds(5), bool out_of_band = false);
 
   /// Answers QMP's `return`; QMP's `error` is Internal with its text. Events that come in between are kept.
   Result<Json> execute(std::string_view command, const Json& arguments = Json::object(),
                        std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+  /// The same on a connection that was made for it, for the few commands that QEMU carries out while its main thread stands still.
+  Result<Json> execute_out_of_band(std::string_view command, const Json& arguments, std::chrono::milliseconds timeout = std::chrono::seconds(5));
 
   /// Takes what has arrived, without waiting: the events' names, in order. Everything that QEMU wrote before this call is
   /// seen by it. Unavailable once the connection is closed and all of it was taken.
@@ -28,6 +31,7 @@ class QmpClient {
 
  private:
   explicit QmpClient(Fd fd) : fd_(std::move(fd)) {}
+  Result<Json> call(const char* how, std::string_view command, const Json& arguments, std::chrono::milliseconds timeout);
   Result<bool> receive(std::chrono::steady_clock::time_point until);
   Result<Json> next_message(std::chrono::steady_clock::time_point until);
 

@@ -28,7 +28,7 @@
 // ResumeTarget does nothing. A target that stopped before LOADED says nothing: the source's ENDED tells. After POST_COPY the
 // target's RESUMED means that all of the memory is there. An interrupted post-copy goes on by itself as soon as the source's
 // sockets lead to the target again (each is tried twice a second); until then, or until virt-handler ends the domain, the
-// guest waits for its memory and both domains have the reason PostcopyFailed. ENDED with an error then means that the
+// guest waits for its memory, the target tells POST_COPY with an error, and the domains have the reason PostcopyFailed (the target's not always). ENDED with an error then means that the
 // source's QEMU is gone.
 //
 // WatchMigration's first event tells how things stand: NONE (nothing is known of that uid), SAMPLE (source: the job runs;

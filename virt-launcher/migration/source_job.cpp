@@ -76,11 +76,8 @@ void Source::job(libvirt::MigrationPlan p) {
 // Post-copy whose call has failed, or was made by a launcher that is no more. QEMU keeps what the target lacks: with the
 // link back the job goes on. How long that is tried is for virt-handler to say: it ends the domain.
 void Source::mend() {
-  libvirt::MigrationPlan p;
-  p.destination_socket = (context_.paths.migration / kSourceLibvirtSocket).string();
-  p.memory_socket = record().memory_socket;
-  p.post_copy = p.go_on = true;
-  std::string told;
+  const Json again{{"uri", "unix:" + record().memory_socket}, {"resume", true}};
+  bool told = false;
   for (int complete = 0;;) {
     {
       std::unique_lock lock(mutex_);
@@ -101,10 +98,11 @@ void Source::mend() {
       continue;  // libvirt is about to end it
     }
     if (step != "postcopy-paused") continue;
-    if (told.empty()) log::warning("migration {}: post-copy is interrupted; it goes on when the target can be reached", record().uid);
-    auto mended = libvirt::migrate(*domain, p);
-    if (mended.ok()) return over("");
-    if (mended.error().message != std::exchange(told, mended.error().message)) log::info("migration {}: {}", record().uid, told);
+    if (!std::exchange(told, true)) log::warning("migration {}: post-copy is interrupted; it goes on when the target can be reached", record().uid);
+    // Not by libvirt's VIR_MIGRATE_POSTCOPY_RESUME: the target's daemon waits for QEMU's main thread, which may itself wait for a page.
+    // Both daemons see how the job goes on, and end it.
+    auto mended = context_.monitor.execute("migrate", again);
+    if (!mended.ok()) log::debug("migration {}: {}", record().uid, mended.error().message);
   }
 }
 

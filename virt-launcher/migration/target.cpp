@@ -42,6 +42,7 @@ bool is_copied(const api::Volume& volume, const Json& instance) {
 
 constexpr std::string_view kAnswerFile = "target-answer";
 constexpr auto kLook = 500ms;  // at a guest whose memory is still coming
+constexpr auto kListens = 10s;  // for the source of an interrupted one
 
 }  // namespace
 
@@ -226,8 +227,32 @@ void Target::arrived(Kind kind) {
   if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
   hooks_.taken_over();
   context_.events.publish(r.uid, kind);
-  if (r.fetching) context_.post([this] { look_whether_whole(); }, kLook);
+  if (r.fetching) {
+    if (auto line = libvirt::QmpClient::connect(context_.monitor.path(), 1s, true); line.ok()) line_.emplace(std::move(*line));
+    else log::warning("{}", line.error().message);
+    context_.post([this] { look_whether_whole(); }, kLook);
+  }
   after_resume();
+}
+
+bool Target::qemu_has_all() {
+  if (!line_)
+    if (auto line = libvirt::QmpClient::connect(context_.monitor.path(), 500ms, true); line.ok()) line_.emplace(std::move(*line));
+  auto job = line_ ? line_->execute("query-migrate", Json::object(), 500ms) : Result<Json>(Error(Code::Unavailable, "no connection"));
+  return job.ok() && string_at(*job, {"status"}) == "completed";
+}
+
+// libvirt asks QEMU's main thread for it, which may stand still; and its own call for the source may not have ended.
+// QEMU refuses while nothing is interrupted. What it listens at is not taken from it at once: the source may be about to come.
+void Target::listen_again(const std::string& uid) {
+  auto now = std::chrono::steady_clock::now();
+  if (!line_ || (interrupted_ && now - listens_since_ < kListens)) return;
+  auto listening = line_->execute_out_of_band("migrate-recover", {{"uri", "unix:" + (context_.paths.migration / kMemorySocket).string()}}, 1s);
+  if (!listening.ok() && listening.error().code == Code::Unavailable) return line_.reset();
+  if (listening.ok()) listens_since_ = now;
+  if (std::exchange(interrupted_, listening.ok()) == interrupted_) return;
+  log::warning("migration {}: the memory's stream is {}", uid, interrupted_ ? "interrupted; the guest waits" : "there again");
+  context_.events.publish(uid, v1::MigrationEvent::POST_COPY, interrupted_ ? "the memory's stream is interrupted" : "");
 }
 
 // libvirt's event of it may be lost with its daemon, or not come at all when a part of the job went on without libvirt: QEMU
@@ -239,11 +264,12 @@ void Target::look_whether_whole() {
   auto domain = context_.domain(0ms);
   auto s = domain.ok() ? domain->state() : Result<libvirt::StateAndReason>(domain.error());
   bool whole = s.ok() && libvirt::state_word(s->state) == "Running" && !libvirt::reason_word(s->state, s->reason).starts_with("Postcopy");
+  whole = whole || qemu_has_all();
   if (!whole) {
-    auto job = context_.monitor.execute("query-migrate");
-    whole = job.ok() && string_at(*job, {"status"}) == "completed";
+    listen_again(r.uid);
+    return context_.post([this] { look_whether_whole(); }, kLook);
   }
-  if (!whole) return context_.post([this] { look_whether_whole(); }, kLook);
+  line_.reset();
   r.fetching = false;
   if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
   log::info("migration {}: all of the guest's memory is here", r.uid);
@@ -252,7 +278,8 @@ void Target::look_whether_whole() {
 
 void Target::after_resume() {
   // What QEMU announced by itself went out when the guest could not answer yet.
-  auto announced = context_.monitor.execute("announce-self", {{"initial", 50}, {"max", 550}, {"rounds", 5}, {"step", 100}});
+  const Json rounds{{"initial", 50}, {"max", 550}, {"rounds", 5}, {"step", 100}};
+  auto announced = line_ ? line_->execute("announce-self", rounds, 1s) : context_.monitor.execute("announce-self", rounds);
   if (!announced.ok()) log::warning("announce the guest's addresses: {}", announced.error().message);
   set_time(30);
 }

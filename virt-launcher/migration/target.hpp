@@ -4,6 +4,7 @@
 
 #include "pkg/domain/domain.hpp"
 #include "pkg/libvirt/domain_events.hpp"
+#include "pkg/libvirt/qmp_client.hpp"
 #include "virt-launcher/migration/record.hpp"
 #include "virt-launcher/migration/side.hpp"
 
@@ -48,6 +49,8 @@ class Target {
   void after_resume();
   void arrived(Kind kind);
   void look_whether_whole();
+  bool qemu_has_all();
+  void listen_again(const std::string& uid);
   void begin_loading(const std::string& uid);
   void await_whole(std::string uid);
   bool loaded(const libvirt::Domain& domain) const;
@@ -62,6 +65,11 @@ class Target {
   bool loaded_ = false, loading_begun_ = false, stop_ = false;
   std::thread loading_;
   bool told_ = false;         // the events stand where the record does
+  // While memory is still coming, on the launcher's thread. QEMU's main thread may wait for a page that does not come: then it
+  // takes only what is said out of band, on a connection that was made before.
+  std::optional<libvirt::QmpClient> line_;
+  std::chrono::steady_clock::time_point listens_since_{};
+  bool interrupted_ = false;
 };
 
 }  // namespace nodevirt::virt_launcher::migration

@@ -96,6 +96,7 @@ void Incoming::Impl::told(const launcher::v1::MigrationEvent& event) {
       break;
     case E::POST_COPY:
       came_in = post_copy = true;
+      interrupted = !event.error().empty();
       handover.post_copy();
       break;
     case E::ENDED:

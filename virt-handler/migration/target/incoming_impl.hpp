@@ -68,6 +68,7 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   bool gone = false, over = false;
   std::optional<Clock::Time> not_loaded_since;         ///< ResumeTarget finds nothing
   std::optional<Clock::Time> no_guest_since, broken_since, looked_at;   ///< in post-copy: nothing to be seen of it; it stands still
+  bool interrupted = false;                            ///< in post-copy: as QEMU tells, when libvirt cannot
   std::string loss;                                    ///< why the guest is lost
 };
 

@@ -37,7 +37,7 @@ void Incoming::Impl::look_whether_it_is_lost(const std::shared_ptr<Launcher>& la
   if (pod_ended || (no_guest_since && now - *no_guest_since >= kNoGuest))
     return lose(fmt::format("the guest is lost: its pod on node {} ended {}", deps.node, half));
 
-  if (!seen || domain->reason() != "PostcopyFailed") return broken_since.reset();
+  if (!seen || (domain->reason() != "PostcopyFailed" && !interrupted)) return broken_since.reset();
   if (!broken_since) {
     broken_since = now;
     log::warning("{}/{}: migration {}: the guest stands still until the rest of its memory comes from node {}", ns, name, id, state.source_node);
