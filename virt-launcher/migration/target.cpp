@@ -224,14 +224,14 @@ void Target::arrived(Kind kind) {
   if (r.role != Role::target || r.step != Step::prepared) return;
   r.step = Step::resumed;
   r.fetching = kind == v1::MigrationEvent::POST_COPY;
+  if (r.fetching) {  // first: QEMU greets in its main thread
+    if (auto line = libvirt::QmpClient::connect(context_.monitor.path(), 1s, true); line.ok()) line_.emplace(std::move(*line));
+    else log::warning("{}", line.error().message);
+  }
   if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
   hooks_.taken_over();
   context_.events.publish(r.uid, kind);
-  if (r.fetching) {
-    if (auto line = libvirt::QmpClient::connect(context_.monitor.path(), 1s, true); line.ok()) line_.emplace(std::move(*line));
-    else log::warning("{}", line.error().message);
-    context_.post([this] { look_whether_whole(); }, kLook);
-  }
+  if (r.fetching) context_.post([this] { look_whether_whole(); }, kLook);
   after_resume();
 }
 
