@@ -69,7 +69,7 @@ std::string format_migration_progress(const MigrationProgress& p) {
   }
   if (p.done) {
     out["done"] = true;
-    if (p.seconds > 0 && std::isfinite(p.seconds)) out["seconds"] = std::round(std::min(p.seconds, kMaxPredictionSeconds) * 100) / 100;
+    if (p.seconds > 0 && std::isfinite(p.seconds)) out["seconds"] = std::max(std::round(std::min(p.seconds, kMaxPredictionSeconds) * 100), 1.0) / 100;
     if (p.downtime_ms) out["downtimeMs"] = p.downtime_ms;
   }
   if (!p.source.empty()) out["source"] = cut(p.source, kMaxName);

@@ -52,6 +52,7 @@ std::vector<std::string_view> raw_elements(std::string_view array) {
   std::size_t at = 1;
   while (at < array.size() && array[at] != ']') {
     auto end = skip_value(array, at);
+    if (end == at) break;  // no array: a bracket of another kind ends it
     out.push_back(array.substr(at, end - at));
     at = end;
     if (at < array.size() && array[at] == ',') ++at;
