@@ -1,31 +1,16 @@
 #include "standalone/nodes/forwarding.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "pkg/base/file.hpp"
 #include "pkg/base/json.hpp"
 #include "pkg/base/log.hpp"
 #include "standalone/nodes/machine_lock.hpp"
+#include "standalone/nodes/machine_setting.hpp"
 
 namespace nodevirt::nodes {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kRecord = "forwarding.json";
-
-std::string line_of(const fs::path& path) {
-  std::string text = read_file(path, 4096).value_or("");
-  return text.substr(0, text.find('\n'));
-}
-
-std::string boot_id() { return line_of("/proc/sys/kernel/random/boot_id"); }
-
-Result<void> set(const fs::path& path, std::string_view value) {
-  Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd || write(fd.get(), value.data(), value.size()) < 0) return errno_error(errno, "write " + path.string());
-  return {};
-}
 
 Result<Fd> lock(const ForwardingPlaces& places) { return lock_machine("forwarding", places.record_dir); }
 
@@ -48,10 +33,10 @@ bool instances_left(const ForwardingPlaces& places) {
 
 Result<void> hold_forwarding(const ForwardingPlaces& places) {
   NV_TRY(const Fd held, lock(places));
-  const std::string now = line_of(places.setting);
+  const std::string now = read_setting(places.setting);
   if (now == "1") return {};
   if (recorded(places).empty()) NV_TRY_VOID(write_file_atomic(places.record_dir / kRecord, dump_json(Json{{"before", now}, {"bootID", boot_id()}}), 0600));
-  NV_TRY_VOID(set(places.setting, "1"));
+  NV_TRY_VOID(write_setting(places.setting, "1"));
   log::info("switched net.ipv4.ip_forward on: guests reach out through this machine");
   return {};
 }
@@ -62,8 +47,8 @@ Result<void> release_forwarding(const ForwardingPlaces& places) {
   NV_TRY(const Fd held, lock(places));
   if (instances_left(places)) return {};
   const std::string before = recorded(places);
-  if (!before.empty() && line_of(places.setting) != before) {
-    NV_TRY_VOID(set(places.setting, before));
+  if (!before.empty() && read_setting(places.setting) != before) {
+    NV_TRY_VOID(write_setting(places.setting, before));
     log::info("put net.ipv4.ip_forward back to {}", before);
   }
   fs::remove(places.record_dir / kRecord, error);

@@ -8,7 +8,8 @@ namespace nodevirt::nodes {
 /// Makes what is missing: bridge, namespaces, links, addresses, routes, forwarding and the host's
 /// masquerading table. May be repeated; existing namespaces and what lives in them are left alone.
 Result<void> bring_up(const Topology& topology);
-/// Removes all of it, and what was asked of the machine (forwarding, userfaultfd); what is already gone is no error. Processes that still run in a namespace keep it alive.
+/// Removes all of it, and what was asked of the machine (forwarding, userfaultfd); what is already gone is no error.
+/// Processes that still run in a namespace keep it alive.
 Result<void> tear_down(const Topology& topology);
 
 /// The same for an instance of which nothing but its hash is known (its file is damaged): by the names of what there is.

@@ -1,22 +1,16 @@
 #include "standalone/nodes/userfaultfd.hpp"
 
 #include <algorithm>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "pkg/base/json.hpp"
 #include "pkg/base/log.hpp"
+#include "standalone/nodes/machine_setting.hpp"
 
 namespace nodevirt::nodes {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kUserfaultfdRecord = "userfaultfd.json";
-
-std::string first_line(const fs::path& path) {
-  std::string text = read_file(path, 4096).value_or("");
-  return text.substr(0, text.find('\n'));
-}
 
 /// What was there before one of us changed it, and who has asked since.
 struct Asked {
@@ -28,7 +22,7 @@ Asked read_asked(const UserfaultfdPlaces& places) {
   auto text = read_file(places.record_dir / kUserfaultfdRecord, 64 << 10);
   auto json = text.ok() ? parse_json(*text) : Result<Json>(text.error());
   Asked out;
-  if (!json.ok() || string_at(*json, {"bootID"}) != first_line("/proc/sys/kernel/random/boot_id")) return out;
+  if (!json.ok() || string_at(*json, {"bootID"}) != boot_id()) return out;
   out.before = string_at(*json, {"before"});
   if (const Json* list = find(*json, {"instances"}); list && list->is_array())
     for (const Json& bridge : *list)
@@ -37,21 +31,15 @@ Asked read_asked(const UserfaultfdPlaces& places) {
 }
 
 Result<void> write_asked(const UserfaultfdPlaces& places, const Asked& asked) {
-  Json json{{"before", asked.before}, {"bootID", first_line("/proc/sys/kernel/random/boot_id")}, {"instances", asked.bridges}};
+  Json json{{"before", asked.before}, {"bootID", boot_id()}, {"instances", asked.bridges}};
   return write_file_atomic(places.record_dir / kUserfaultfdRecord, dump_json(json), 0600);
-}
-
-Result<void> set_userfaultfd(const fs::path& path, std::string_view value) {
-  Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd || write(fd.get(), value.data(), value.size()) < 0) return errno_error(errno, "write " + path.string());
-  return {};
 }
 
 }  // namespace
 
 Result<bool> hold_userfaultfd(const std::string& bridge, const UserfaultfdPlaces& places) {
   NV_TRY(const Fd held, lock_machine("userfaultfd", places.record_dir));
-  const std::string now = first_line(places.setting);
+  const std::string now = read_setting(places.setting);
   if (now.empty()) return Error{Code::FailedPrecondition, fmt::format("this kernel offers no {}: post-copy is not possible here", places.setting.string())};
   Asked asked = read_asked(places);
   if (now == "1" && asked.before.empty()) return false;   // somebody else's doing, and his to take back
@@ -59,7 +47,7 @@ Result<bool> hold_userfaultfd(const std::string& bridge, const UserfaultfdPlaces
   if (std::find(asked.bridges.begin(), asked.bridges.end(), bridge) == asked.bridges.end()) asked.bridges.push_back(bridge);
   NV_TRY_VOID(write_asked(places, asked));
   if (now == "1") return false;
-  NV_TRY_VOID(set_userfaultfd(places.setting, "1"));
+  NV_TRY_VOID(write_setting(places.setting, "1"));
   log::info("set vm.unprivileged_userfaultfd to 1: post-copy is possible");
   return true;
 }
@@ -72,8 +60,8 @@ Result<void> release_userfaultfd(const std::string& bridge, const UserfaultfdPla
   auto gone = [&](const std::string& other) { return other == bridge || !fs::exists(places.links / other, error); };
   std::erase_if(asked.bridges, gone);
   if (!asked.before.empty() && !asked.bridges.empty()) return write_asked(places, asked);
-  if (!asked.before.empty() && first_line(places.setting) != asked.before) {
-    NV_TRY_VOID(set_userfaultfd(places.setting, asked.before));
+  if (!asked.before.empty() && read_setting(places.setting) != asked.before) {
+    NV_TRY_VOID(write_setting(places.setting, asked.before));
     log::info("put vm.unprivileged_userfaultfd back to {}", asked.before);
   }
   fs::remove(places.record_dir / kUserfaultfdRecord, error);

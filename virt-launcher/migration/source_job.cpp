@@ -5,7 +5,6 @@
 #include "pkg/base/log.hpp"
 #include "virt-launcher/migration/cause.hpp"
 #include "virt-launcher/migration/disk_speed.hpp"
-#include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/sample.hpp"
 #include "virt-launcher/migration/source.hpp"
 

@@ -19,7 +19,8 @@ struct PreparedVolumes {
 };
 
 /// Finds the image of every volume that a disk uses, or begins to make it, side by side. Repeating it keeps the
-/// guest's data. An Error, also of finish(), names the volume, what is wrong with it and, where known, what to do. `raw` is the instance as JSON.
+/// guest's data. An Error, also of finish(), names the volume, what is wrong with it and, where known, what to do. `raw` is
+/// the instance as JSON.
 Result<PreparedVolumes> prepare_volumes(const api::Instance& instance, const Json& raw, const Paths& paths);
 
 /// The one disk of a container image below `folder` ("VOLUME/disk"), or the file at `path` within the image.
