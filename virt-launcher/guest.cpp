@@ -101,8 +101,8 @@ Result<v1::DomainState> Guest::start(const v1::SyncRequest& request, const Json&
       if (auto undone = d.undefine(); !undone.ok()) log::warning("{}", undone.error().message);
       return begun.error();
     }
+    NV_FAILPOINT(kAfterStart);
   }
-  NV_FAILPOINT(kAfterStart);
   write_mark(deps_.paths.started_mark(), "");
   tell_monitor();
   // A QEMU that died before the mark was written was taken for a failed start.

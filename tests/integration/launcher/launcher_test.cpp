@@ -39,6 +39,7 @@ TEST_CASE("Sync boots a domain, is idempotent, and Kill ends the pod with code 0
   CHECK(*pid == pod.child("virt-launcher"));
 
   auto again = pod.sync();
+  INFO((again.ok() ? "" : again.error().message));
   REQUIRE(again.ok());
   CHECK(again->qemu_pid() == state->qemu_pid());
 
@@ -103,6 +104,7 @@ TEST_CASE("a guest outlives kill -9 of the launcher and of libvirtd") {
   REQUIRE(Pod::eventually([&] { return pod.state().state() == "Running"; }));
   CHECK(pod.state().qemu_pid() == qemu);
   auto again = pod.sync();
+  INFO((again.ok() ? "" : again.error().message));
   REQUIRE(again.ok());
   CHECK(again->qemu_pid() == qemu);
   // The takers-over still end it in order.
@@ -118,6 +120,7 @@ TEST_CASE("a launcher killed right after the start finds the guest running") {
   pod.forget_client();
   REQUIRE(Pod::eventually([&] { return pod.state().state() == "Running"; }));
   auto again = pod.sync();
+  INFO((again.ok() ? "" : again.error().message));
   REQUIRE(again.ok());
   CHECK(again->qemu_pid() == pod.child("qemu-system"));
   auto watch = pod.client().watch();
