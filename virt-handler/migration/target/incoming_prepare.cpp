@@ -66,13 +66,14 @@ Awaitable<void> Incoming::Impl::prepare() {
   poke();
 }
 
-/// Before it is prepared the source may only talk to us.
+/// Before it is prepared the source may only talk to us; after a start of this program the pod may not be known at once.
 void Incoming::Impl::open_door() {
   std::weak_ptr<Impl> weak = weak_from_this();
   Route route{.migration = id, .instance = instance, .source_node = state.source_node};
   if (std::shared_ptr<Launcher> launcher = find_launcher()()) {
     route.libvirt_dir = deps.launchers.empty_dir(*launcher->pod, "libvirt");
     route.migration_dir = deps.launchers.empty_dir(*launcher->pod, "migration");
+    door_open = true;
   }
   auto file_of = [](const std::string& path, std::string otherwise) {
     return path.empty() ? otherwise : path.substr(path.rfind('/') + 1);
