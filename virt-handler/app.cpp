@@ -227,9 +227,9 @@ Result<void> Handler::listen_for_migrations() {
   NV_TRY(deps.tls, migration_tls(options_));
   deps.kvm = [this] { return accelerator_.kvm(); };
   deps.changed = [this](std::string key) { controller_.enqueue(std::move(key)); };
-  deps.event = [this](const InstanceObject& object, std::string type, std::string reason, std::string message) {
+  deps.event = [this](const InstanceObject& object, std::string type, std::string reason, std::string message, const std::string& migration) {
     runtime::ObjectReference about{"kubevirt.io/v1", "VirtualMachineInstance", object.meta.ns, object.meta.name, object.meta.uid, object.meta.resource_version};
-    events_.event(about, std::move(type), std::move(reason), std::move(message));
+    events_.event(about, std::move(type), std::move(reason), std::move(message), migration);
   };
   migrations_ = std::make_unique<migration::Migrations>(std::move(deps));
   const std::string& own = options_.migration_listen_address;

@@ -17,6 +17,13 @@ constexpr int kAttempts = 6;
 
 using k8s::resources::kEvents;
 
+/// FNV-1a: the same in every life of the program.
+std::uint64_t hash_of(std::string_view text) {
+  std::uint64_t h = 14695981039346656037u;
+  for (unsigned char c : text) h = (h ^ c) * 1099511628211u;
+  return h;
+}
+
 }  // namespace
 
 struct EventRecorder::Impl {
@@ -24,6 +31,7 @@ struct EventRecorder::Impl {
     ObjectReference about;
     std::string type, reason, message;
     Clock::WallTime when;
+    std::string once;  ///< the end of its name; empty: it may be repeated
   };
   struct Sent {
     std::string ns, name;
@@ -85,7 +93,7 @@ Json new_event(Impl& impl, const typename Impl::Pending& p, const std::string& n
 
 template <class Impl>
 Awaitable<Result<void>> send(std::shared_ptr<Impl> impl, typename Impl::Pending p, std::string key) {
-  if (auto* before = impl->remembered(key)) {
+  if (auto* before = p.once.empty() ? impl->remembered(key) : nullptr) {
     Json patch = {{"count", before->count + 1}, {"lastTimestamp", format_time(p.when)}};
     auto patched = co_await impl->client.patch(kEvents, before->ns, before->name, client::PatchType::Merge, std::move(patch));
     if (patched.ok()) {
@@ -100,11 +108,11 @@ Awaitable<Result<void>> send(std::shared_ptr<Impl> impl, typename Impl::Pending 
   }
   std::string ns = p.about.ns.empty() ? "default" : p.about.ns;
   auto stamp = static_cast<std::uint64_t>(p.when.time_since_epoch().count()) * 1000 + impl->counter++ % 1000;
-  std::string name = fmt::format("{}.{:x}", p.about.name.substr(0, 230), stamp);
+  std::string name = fmt::format("{}.{}", p.about.name.substr(0, 230), p.once.empty() ? fmt::format("{:x}", stamp) : p.once);
   Json event = new_event(*impl, p, ns, name);
   auto made = co_await impl->client.create(kEvents, ns, std::move(event));
   if (!made.ok() && !k8s::is_already_exists(made.error())) co_return made.error();
-  impl->remember(key, ns, name);
+  if (p.once.empty()) impl->remember(key, ns, name);
   co_return Result<void>();
 }
 
@@ -145,13 +153,14 @@ EventRecorder::~EventRecorder() {
   if (impl_) impl_->stop.request_stop();
 }
 
-void EventRecorder::event(const ObjectReference& about, std::string type, std::string reason, std::string message) {
+void EventRecorder::event(const ObjectReference& about, std::string type, std::string reason, std::string message, const std::string& once) {
   if (impl_->queue.size() >= kMaxQueued) {
     log::warning("event {} about {} {}/{} is lost: too many are waiting", reason, about.kind, about.ns, about.name);
     return;
   }
   if (message.size() > kMaxMessage) message = message.substr(0, kMaxMessage - 3) + "...";
-  impl_->queue.push_back({about, std::move(type), std::move(reason), std::move(message), impl_->clock.wall()});
+  std::string name_end = once.empty() ? "" : fmt::format("{:016x}", hash_of(about.uid + "\n" + once + "\n" + reason));
+  impl_->queue.push_back({about, std::move(type), std::move(reason), std::move(message), impl_->clock.wall(), std::move(name_end)});
   impl_->work.notify_one();
 }
 

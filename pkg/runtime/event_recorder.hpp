@@ -16,7 +16,10 @@ class EventRecorder {
   EventRecorder(Executor executor, client::Client client, Clock& clock, std::string component, std::string host = "");
   ~EventRecorder();
   /// Returns at once; sent in the background, in order; dropped (and logged) when the server refuses.
-  void event(const ObjectReference& about, std::string type /* Normal | Warning */, std::string reason, std::string message);
+  /// `once`: what it is told for (a migration's uid). The same reason is told of the same object for that once and not
+  /// counted up, also when the program was restarted meanwhile.
+  void event(const ObjectReference& about, std::string type /* Normal | Warning */, std::string reason, std::string message,
+             const std::string& once = {});
 
  private:
   struct Impl;

@@ -21,7 +21,7 @@ class Migrations {
     std::string node;
     std::function<Awaitable<bool>()> kvm;
     std::function<void(std::string key)> changed;
-    std::function<void(const InstanceObject&, std::string type, std::string reason, std::string message)> event;
+    std::function<void(const InstanceObject&, std::string type, std::string reason, std::string message, std::string migration)> event;
   };
   explicit Migrations(Deps deps);
   ~Migrations();

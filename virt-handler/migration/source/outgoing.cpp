@@ -320,8 +320,8 @@ Awaitable<void> Outgoing::Impl::finish() {
   bool lost = left && state.failed, moved = left && !lost;
   log::info("{}/{}: migration {}: {}", ns, name, id,
             gone ? "the instance is gone, or migrates anew" : moved ? "the guest has moved" : lost ? "the guest is lost" : "the guest stays: " + failure);
-  if (lost && !target_gone.empty()) deps.event(*object, "Warning", "GuestLost", string_at(stored, {"status", "migrationState", "failureReason"}));
-  if (!gone && !left) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure));
+  if (lost && !target_gone.empty()) deps.event(*object, "Warning", "GuestLost", string_at(stored, {"status", "migrationState", "failureReason"}), id);
+  if (!gone && !left) deps.event(*object, "Warning", "FailedMigration", fmt::format("Migration {} failed: {}.", id, failure), id);
   if (moved) {
     Clock::Time until = deps.clock.now() + kJobEnd;
     while ((!job_ended || writing_progress || end_due) && deps.clock.now() < until && co_await deps.clock.sleep(50ms, token)) {}

@@ -25,8 +25,8 @@ class Outgoing {
     std::string node;
     /// The instance is to be looked at again; it ended, and may be dropped.
     std::function<void(std::string key)> changed;
-    /// Something worth an event of the instance: type, reason, message.
-    std::function<void(const InstanceObject&, std::string type, std::string reason, std::string message)> event;
+    /// Something worth an event of the instance: type, reason, message; told once for each migration.
+    std::function<void(const InstanceObject&, std::string type, std::string reason, std::string message, std::string migration)> event;
   };
   /// Begins at once. `object` has a migrationState that names this node as source and is not finished.
   Outgoing(Deps deps, std::shared_ptr<const InstanceObject> object);

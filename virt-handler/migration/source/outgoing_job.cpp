@@ -110,7 +110,7 @@ Awaitable<Result<void>> Outgoing::Impl::try_to_begin() {
   asked_at = deps.clock.now();
   auto begun = co_await ask_for_the_job(ask);
   if (!begun.ok()) co_return begun.error();
-  deps.event(*object, "Normal", "Migrating", fmt::format("The guest migrates to node {}.", state.target_node));
+  deps.event(*object, "Normal", "Migrating", fmt::format("The guest migrates to node {}.", state.target_node), id);
   if (cancelled) handover.cancel();
   co_return Result<void>{};
 }
@@ -210,7 +210,7 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
       spawn(deps.executor, write_mode("PostCopy"), "migration: mode");
       deps.event(*object, "Warning", "PostCopy",
                  fmt::format("The guest runs on node {} now, while the rest of its memory still comes from node {}: should one of them, or the link "
-                             "between them, be lost before all of it is there, the guest is lost.", state.target_node, state.source_node));
+                             "between them, be lost before all of it is there, the guest is lost.", state.target_node, state.source_node), id);
       break;
     case E::RESUMED:
       switched_at.reset();

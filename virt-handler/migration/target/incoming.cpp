@@ -199,6 +199,7 @@ void Incoming::Impl::act() {
   Executor executor = deps.executor;
   TargetHandover::Wants wants = handover.wants();
   std::shared_ptr<Launcher> launcher = find_launcher()();
+  if (launcher && !door_open) open_door();
   look_whether_it_is_lost(launcher);
   tell_of_its_end(launcher);
   bool to_prepare = told_once && !came_in && !prepared && !refused && handover.decision() == TargetHandover::Decision::Open && !state.finished();
@@ -282,8 +283,8 @@ Awaitable<void> Incoming::Impl::finish() {
   auto self = shared_from_this();
   StopToken token_ = stop.get_token();
   bool here = !gone && handover.decision() == TargetHandover::Decision::Run;
-  if (here && handover.guest_lost()) deps.event(*object, "Warning", "GuestLost", loss);
-  if (here && !handover.guest_lost() && !state.failed) deps.event(*object, "Normal", "Migrated", fmt::format("The guest runs on node {} now.", deps.node));
+  if (here && handover.guest_lost()) deps.event(*object, "Warning", "GuestLost", loss, id);
+  if (here && !handover.guest_lost() && !state.failed) deps.event(*object, "Normal", "Migrated", fmt::format("The guest runs on node {} now.", deps.node), id);
   deps.changed(ns + "/" + name);
   // The last word on the link, and libvirt's own wind-up.
   if (here)

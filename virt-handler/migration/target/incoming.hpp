@@ -23,7 +23,7 @@ class Incoming {
     std::string node;
     std::function<Awaitable<bool>()> kvm;
     std::function<void(std::string key)> changed;
-    std::function<void(const InstanceObject&, std::string type, std::string reason, std::string message)> event;
+    std::function<void(const InstanceObject&, std::string type, std::string reason, std::string message, std::string migration)> event;
   };
   /// Begins at once. `object` has a migrationState that names this node as target.
   Incoming(Deps deps, std::shared_ptr<const InstanceObject> object);

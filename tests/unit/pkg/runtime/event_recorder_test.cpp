@@ -66,6 +66,23 @@ TEST_CASE("the same event again is counted, another is not") {
   CHECK(f.made.size() == 3);
 }
 
+TEST_CASE("what is told once has the same name in every life of the program") {
+  std::vector<std::string> names;
+  for (int life = 0; life < 2; ++life) {
+    Fixture f;
+    f.clock.advance(std::chrono::seconds(life));
+    f.recorder->event(f.vm, "Warning", "PostCopy", "begins", "migration-1");
+    f.recorder->event(f.vm, "Warning", "PostCopy", "begins", "migration-2");
+    settle(f.io);
+    CHECK(f.patched.empty());
+    REQUIRE(f.made.size() == 2);
+    for (auto& event : f.made) names.push_back(string_at(event, {"metadata", "name"}));
+  }
+  CHECK(names[0] != names[1]);
+  CHECK(names[0] == names[2]);
+  CHECK(names[1] == names[3]);
+}
+
 TEST_CASE("an event that is refused is dropped, the next one goes out") {
   Fixture f;
   f.refuse = Error(Code::PermissionDenied, "Forbidden", "no");

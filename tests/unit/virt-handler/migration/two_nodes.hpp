@@ -162,7 +162,7 @@ struct Node {
                           .state_dir = dir.path() / "state", .launcher_uid = geteuid(), .node = name};
     deps.kvm = []() -> Awaitable<bool> { co_return false; };
     deps.changed = [](std::string) {};
-    deps.event = [this](const InstanceObject&, std::string, std::string reason, std::string) { events.push_back(reason); };
+    deps.event = [this](const InstanceObject&, std::string, std::string reason, std::string, std::string) { events.push_back(reason); };
     migrations = std::make_unique<Migrations>(std::move(deps));
     auto bound = migrations->listen("127.0.0.1", 0);
     REQUIRE(bound.ok());
