@@ -68,4 +68,27 @@ Result<void> drop_leftovers(const Execute& execute) {
   return {};
 }
 
+Result<void> can_copy(const Execute& execute) {
+  NV_TRY(Json nodes, execute("query-named-block-nodes", {{"flat", true}}));
+  NV_TRY(Json jobs, execute("query-jobs", Json::object()));
+  auto is = [](const Json& list, const char* member, std::string_view what) {
+    return list.is_array() && std::any_of(list.begin(), list.end(), [&](const Json& one) { return string_at(one, {member}) == what; });
+  };
+  if (!is(nodes, "drv", "mirror_top") || is(jobs, "type", "mirror")) return {};
+  log::warning("QEMU has a copy's filter without a copy: {}", block_state(execute));
+  return Error(Code::FailedPrecondition, "CopyFilterStays",
+               "an earlier copy of this guest's disks broke while the guest was being stopped, and this QEMU cannot copy them again: "
+               "the guest can be migrated once it was restarted");
+}
+
+std::string block_state(const Execute& execute) {
+  auto nodes = execute("query-named-block-nodes", {{"flat", true}});
+  auto jobs = execute("query-jobs", Json::object());
+  std::string all = fmt::format("jobs {}, nodes", jobs.ok() ? dump_json(*jobs) : jobs.error().message);
+  if (!nodes.ok()) return all + " " + nodes.error().message;
+  if (nodes->is_array())
+    for (const Json& node : *nodes) all += fmt::format(" {} ({})", string_at(node, {"node-name"}), string_at(node, {"drv"}));
+  return all;
+}
+
 }  // namespace nodevirt::virt_launcher::migration

@@ -46,8 +46,10 @@ Result<void> Source::begin(const v1::MigrateRequest& q) {
   if (auto asked = context_.monitor.execute("query-status"); !asked.ok())
     return refuse("NoMonitor", fmt::format("the guest's second monitor does not answer ({}); a guest that was started by an older "
                                            "version must be restarted before it can migrate", asked.error().message));
-  NV_TRY_VOID(drop_leftovers([&](std::string_view command, const Json& arguments) { return context_.monitor.execute(command, arguments); }));
+  auto execute = [&](std::string_view command, const Json& arguments) { return context_.monitor.execute(command, arguments); };
+  NV_TRY_VOID(drop_leftovers(execute));
   NV_TRY(libvirt::MigrationPlan p, plan(q, domain));
+  if (!p.copied_disks.empty()) NV_TRY_VOID(can_copy(execute));
   NV_TRY_VOID(set_parameters(q));
   if (q.max_downtime_ms()) NV_TRY_VOID(libvirt::set_max_downtime(domain, q.max_downtime_ms()));
   stop_threads();  // of the migration before

@@ -5,6 +5,7 @@
 #include "pkg/base/log.hpp"
 #include "virt-launcher/migration/cause.hpp"
 #include "virt-launcher/migration/disk_speed.hpp"
+#include "virt-launcher/migration/leftovers.hpp"
 #include "virt-launcher/migration/sample.hpp"
 #include "virt-launcher/migration/source.hpp"
 
@@ -59,6 +60,8 @@ void Source::job(libvirt::MigrationPlan p) {
   }
   NV_FAILPOINT(kJobOver);
   log::info("migration {}: libvirt's job ended: {}", record().uid, error.empty() ? "well" : error);
+  if (error.find("block") != std::string::npos)  // a copy that failed, or could not begin
+    log::info("QEMU has {}", block_state([&](std::string_view command, const Json& arguments) { return context_.monitor.execute(command, arguments); }));
   // The connection may have broken under a job that runs on; then it is followed without this thread.
   bool done = concluded(error, lost);
   {

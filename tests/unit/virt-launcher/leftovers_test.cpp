@@ -12,12 +12,14 @@ namespace {
 struct Qemu {
   Json jobs = Json::array();
   std::vector<std::string> nodes, did;
+  bool filter = false;  // a copy's, in front of a disk
 
   Result<Json> execute(std::string_view command, const Json& arguments) {
     if (command == "query-jobs") return Json(jobs);
     if (command == "query-named-block-nodes") {
       Json out = Json::array();
-      for (auto& n : nodes) out.push_back({{"node-name", n}});
+      for (auto& n : nodes) out.push_back({{"node-name", n}, {"drv", "qcow2"}});
+      if (filter) out.push_back({{"node-name", "#block050"}, {"drv", "mirror_top"}});
       return out;
     }
     did.push_back(std::string(command) + " " + arguments.front().get<std::string>());
@@ -52,4 +54,18 @@ TEST_CASE("where no copy was left no job is touched") {
   qemu.nodes = {"libvirt-1-format"};
   REQUIRE(qemu.drop().ok());
   CHECK(qemu.did.empty());
+}
+
+TEST_CASE("a copy's filter without a copy is named before QEMU refuses the next copy") {
+  Qemu qemu;
+  auto execute = [&](std::string_view command, const Json& arguments) { return qemu.execute(command, arguments); };
+  qemu.nodes = {"libvirt-1-format"};
+  CHECK(can_copy(execute).ok());
+  qemu.filter = true;
+  auto stuck = can_copy(execute);
+  REQUIRE_FALSE(stuck.ok());
+  CHECK(stuck.error().reason == "CopyFilterStays");
+  CHECK(block_state(execute) == "jobs [], nodes libvirt-1-format (qcow2) #block050 (mirror_top)");
+  qemu.jobs = {{{"id", "drive-virtio-disk0"}, {"type", "mirror"}, {"status", "running"}}};  // it is that job's
+  CHECK(can_copy(execute).ok());
 }
