@@ -61,9 +61,16 @@ void set_volume_update(Json& status, const StatusInput& in) {
     remove_condition(conditions, "ManualRecoveryRequired");
     return;
   }
-  bool settled = move_is_settled(in.object);
+  bool settled = move_is_settled(in.object), lost = !lives && needs_recovery(in.object);
+  if (in.instance && !lives && move_is_open(in.object)) {
+    // The instance's last word, while it is there to be read.
+    Json left = left_behind(in.object, *instance);
+    lost = !left.is_null();
+    settled = settled && !lost;
+    if (lost) status["volumeUpdateState"]["volumeMigrationState"]["migratedVolumes"] = std::move(left);
+  }
   if (settled) status.erase("volumeUpdateState");
-  if (settled || lives || !needs_recovery(in.object) || (instance && claims_agree(in.object, *instance))) {
+  if (!lost) {
     const Json* of_instance = instance ? find_condition(*instance, "VolumesChange") : nullptr;
     if (of_instance && lives) copy_condition(conditions, *of_instance);
     else remove_condition(conditions, "VolumesChange");

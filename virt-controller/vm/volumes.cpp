@@ -230,12 +230,27 @@ Json migrated_volumes(const Json& instance) {
   return list && !list->empty() ? *list : Json();
 }
 
-bool claims_agree(const Json& machine, const Json& instance) {
-  if (!migrated_volumes(instance).is_null()) return false;
+Json left_behind(const Json& machine, const Json& instance) {
+  const Json* record = record_of(machine);
+  Json moved = migrated_volumes(instance);
+  auto info_of = [&](const std::string& volume, const std::string& claim) {
+    for (const Json* list : {static_cast<const Json*>(&moved), record})
+      if (list && list->is_array())
+        for (const Json& m : *list)
+          for (const char* side : {"sourcePVCInfo", "destinationPVCInfo"})
+            if (const Json* info = find(m, {side}); info && string_at(m, {"volumeName"}) == volume && string_at(*info, {"claimName"}) == claim) return *info;
+    return Json{{"claimName", claim}};
+  };
   auto wanted = claims_by_volume(volumes_of_machine(machine));
-  for (const auto& [volume, claim] : claims_by_volume(list_at(instance, {"spec", "volumes"})))
-    if (auto it = wanted.find(volume); it != wanted.end() && it->second != claim) return false;
-  return true;
+  auto has = claims_by_volume(list_at(instance, {"spec", "volumes"}));
+  if (moved.is_array())
+    for (const Json& m : moved)
+      if (auto it = has.find(string_at(m, {"volumeName"})); it != has.end()) it->second = string_at(m, {"sourcePVCInfo", "claimName"});
+  Json out = Json::array();
+  for (const auto& [volume, claim] : has)
+    if (auto want = wanted.find(volume); want != wanted.end() && want->second != claim)
+      out.push_back(Json{{"volumeName", volume}, {"sourcePVCInfo", info_of(volume, claim)}, {"destinationPVCInfo", info_of(volume, want->second)}});
+  return out.empty() ? Json() : out;
 }
 
 bool move_is_settled(const Json& machine) {
@@ -247,7 +262,13 @@ bool move_is_settled(const Json& machine) {
   return true;
 }
 
-bool needs_recovery(const Json& machine) { return condition_is(machine, "VolumesChange", "True") && !move_is_settled(machine); }
+bool move_is_open(const Json& machine) {
+  return by_migration(machine) && record_of(machine) && condition_is(machine, "VolumesChange", "True");
+}
+
+bool needs_recovery(const Json& machine) { return move_is_open(machine) && !move_is_settled(machine); }
+
+bool awaits_judgement(const Json& machine) { return needs_recovery(machine) && !condition_is(machine, "ManualRecoveryRequired", "True"); }
 
 Json without_moved_claims(const Json& machine, Json spec) {
   if (!by_migration(machine) || !spec.is_object() || !spec.contains("volumes") || !spec["volumes"].is_array()) return spec;

@@ -40,14 +40,19 @@ VolumesPlan plan_volumes(const VolumesInput& in);
 /// status.migratedVolumes; null when nothing moves.
 Json migrated_volumes(const Json& instance);
 
-/// Nothing moves, and the instance has the claims that the machine has: the copy is whole, or there was none.
-bool claims_agree(const Json& machine, const Json& instance);
+/// Volumes that are not on the claim that the machine wants for them, as in migratedVolumes: from the claim that
+/// holds the disk to the wanted one. What had not moved yet is where it was. null: every disk is where it is wanted.
+Json left_behind(const Json& machine, const Json& instance);
 
 /// The machine's volumes are those that the record (status.volumeUpdateState) had as sources, or its strategy is no
 /// longer Migration: there is nothing left to be told of it.
 bool move_is_settled(const Json& machine);
+/// A move that was recorded has not been seen to end.
+bool move_is_open(const Json& machine);
 /// The copy had not ended when the instance did: VolumesChange is still True, and nobody settled it.
 bool needs_recovery(const Json& machine);
+/// The machine does not say yet what became of the move. Only the instance shows it, so it must not go before.
+bool awaits_judgement(const Json& machine);
 
 /// The template's volumes with the claims that are being moved taken for equal; for RestartRequired.
 Json without_moved_claims(const Json& machine, Json template_spec);

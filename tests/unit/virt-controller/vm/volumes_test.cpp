@@ -253,6 +253,47 @@ TEST_CASE("a guest that ended in the middle of its copy does not start from half
   CHECK(plan_now().step == virt_controller::vm::Step::Create);
 }
 
+TEST_CASE("claims that were set back while the guest ended: what counts is where its disks are") {
+  World w;
+  w.begin();
+  w.write_status();
+  w.want("old");
+  SECTION("the copy had not ended: they are on the old claims") {
+    w.instance["status"]["phase"] = "Failed";
+    w.write_status();
+    w.write_status(false);
+    CHECK_FALSE(w.recovery());
+    CHECK_FALSE(w.machine["status"].contains("volumeUpdateState"));
+  }
+  SECTION("the guest had arrived: the old claims are older than what it wrote") {
+    w.arrive();
+    w.instance["status"]["phase"] = "Failed";
+    w.write_status();
+    CHECK(w.recovery());
+    const Json& left = w.machine["status"]["volumeUpdateState"]["volumeMigrationState"]["migratedVolumes"];
+    CHECK(string_at(left[0], {"sourcePVCInfo", "claimName"}) == "new");
+    CHECK(string_at(left[0], {"sourcePVCInfo", "capacity", "storage"}) == "1Gi");
+    CHECK(string_at(left[0], {"destinationPVCInfo", "claimName"}) == "old");
+    w.write_status(false);
+    CHECK(w.recovery());
+    w.want("new");
+    w.write_status(false);
+    CHECK_FALSE(w.recovery());
+  }
+}
+
+TEST_CASE("an instance is needed until the machine says what became of the move") {
+  World w;
+  CHECK_FALSE(awaits_judgement(w.machine));
+  w.begin();
+  w.write_status();
+  CHECK(awaits_judgement(w.machine));
+  w.instance["status"]["phase"] = "Failed";
+  if (GENERATE(true, false)) w.arrive();
+  w.write_status();
+  CHECK_FALSE(awaits_judgement(w.machine));
+}
+
 TEST_CASE("a copy that was whole when the guest ended needs nobody") {
   World w;
   w.begin();
