@@ -1,10 +1,7 @@
 #include "pkg/base/async.hpp"
 
-#include <condition_variable>
 #include <cstdlib>
 #include <exception>
-#include <memory>
-#include <mutex>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -13,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "pkg/base/log.hpp"
+#include "pkg/base/way_back.hpp"
 
 namespace nodevirt {
 
@@ -40,56 +38,24 @@ asio::thread_pool& pool() {
   return *threads;
 }
 
-/// How long the end of an io_context waits for work that one of its coroutines awaits.
-constexpr auto kEndOfContext = 1s;
-
-/// An io_context's part of the pool's work, so that nothing comes back to one that is gone.
-class PoolWork : public asio::execution_context::service {
- public:
-  using key_type = PoolWork;
-  static inline asio::execution_context::id id;
-  struct State {
-    std::mutex mutex;
-    std::condition_variable less;
-    std::size_t running = 0;
-    bool closed = false;
-  };
-  explicit PoolWork(asio::execution_context& context) : service(context) {}
-  const std::shared_ptr<State>& state() const { return state_; }
-
- private:
-  void shutdown() override {
-    std::unique_lock lock(state_->mutex);
-    state_->less.wait_for(lock, kEndOfContext, [this] { return state_->running == 0; });
-    state_->closed = true;
-  }
-  std::shared_ptr<State> state_ = std::make_shared<State>();
-};
-
 }  // namespace
 
 Awaitable<void> run_blocking(std::function<void()> work) {
   auto executor = co_await asio::this_coro::executor;
-  auto state = asio::use_service<PoolWork>(asio::query(executor, asio::execution::context_as<asio::execution_context&>)).state();
-  auto initiate = [executor, state, work = std::move(work)](auto handler) mutable {
-    {
-      std::lock_guard lock(state->mutex);
-      ++state->running;
-    }
+  auto way = WayBack::of(executor);
+  auto initiate = [executor, way, work = std::move(work)](auto handler) mutable {
+    way->promise();
     auto guard = asio::make_work_guard(executor);
-    asio::post(pool(), [state, guard = std::move(guard), work = std::move(work), handler = std::move(handler)]() mutable {
+    asio::post(pool(), [way, guard = std::move(guard), work = std::move(work), handler = std::move(handler)]() mutable {
       work();
-      std::lock_guard lock(state->mutex);
-      --state->running;
-      state->less.notify_all();
-      if (!state->closed) {
+      auto back = [&] {
         asio::post(guard.get_executor(), std::move(handler));
         guard.reset();
-      } else {
-        // Whatever the coroutine has may refer to what is gone: it is neither resumed nor taken down.
-        new auto(std::move(handler));
-        new auto(std::move(guard));
-      }
+      };
+      if (way->come_as_promised(back)) return;
+      // Whatever the coroutine has may refer to what is gone: it is neither resumed nor taken down.
+      new auto(std::move(handler));
+      new auto(std::move(guard));
     });
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(initiate), asio::use_awaitable);

@@ -10,10 +10,12 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <grpcpp/grpcpp.h>
 
 #include "api/proto/launcher.grpc.pb.h"
+#include "pkg/base/way_back.hpp"
 #include "pkg/rpc/migration_client.hpp"
 #include "pkg/rpc/socket_path.hpp"
 #include "pkg/rpc/status.hpp"
@@ -32,16 +34,17 @@ std::string_view to_string(DomainCommand command) {
 namespace {
 
 // A completion that gRPC's thread fires and the coroutine's executor runs. Once it is posted, gRPC's thread
-// touches nothing of it any more.
+// touches nothing of it any more. Of a coroutine whose io_context is gone nothing is touched at all.
 class Resume {
  public:
   template <class Handler>
-  explicit Resume(Handler handler) : pending_(std::make_unique<Pending<Handler>>(std::move(handler))) {}
+  Resume(Handler handler, std::shared_ptr<WayBack> way) : pending_(std::make_unique<Pending<Handler>>(std::move(handler))), way_(std::move(way)) {}
   void operator()() {
-    if (auto p = std::exchange(pending_, nullptr)) {
-      auto* raw = p.get();
-      raw->fire(std::move(p));
-    }
+    auto p = std::exchange(pending_, nullptr);
+    if (!p) return;
+    auto* raw = p.get();
+    auto fire = [&] { raw->fire(std::move(p)); };
+    if (!way_->come(fire)) [[maybe_unused]] auto* left = p.release();
   }
 
  private:
@@ -68,11 +71,13 @@ class Resume {
     Handler handler;
   };
   std::unique_ptr<Base> pending_;
+  std::shared_ptr<WayBack> way_;
 };
 
 template <class Start>
 Awaitable<void> suspend(Start start) {
-  auto initiate = [start](auto handler) mutable { start(std::make_shared<Resume>(std::move(handler))); };
+  auto way = WayBack::of(co_await asio::this_coro::executor);
+  auto initiate = [start, way](auto handler) mutable { start(std::make_shared<Resume>(std::move(handler), way)); };
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate), asio::use_awaitable);
 }
 

@@ -3,6 +3,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
+#include "pkg/base/way_back.hpp"
+
 namespace nodevirt::podrunner {
 namespace asio = boost::asio;
 
@@ -23,11 +25,18 @@ Awaitable<Result<images::Image>> ImagePuller::fetch(std::string reference, image
   auto result = std::make_shared<std::optional<Result<images::Image>>>();
   auto executor = co_await asio::this_coro::executor;
   auto* threads = &threads_;
+  auto way = WayBack::of(executor);
   auto initiate = [=](auto handler) mutable {
     auto guard = asio::make_work_guard(executor);
     asio::post(*threads, [=, guard = std::move(guard), handler = std::move(handler)]() mutable {
       result->emplace(store->resolve(reference, policy, "", auth));
-      asio::post(guard.get_executor(), std::move(handler));
+      auto back = [&] {
+        asio::post(guard.get_executor(), std::move(handler));
+        guard.reset();
+      };
+      if (way->come(back)) return;
+      new auto(std::move(handler));  // as in run_blocking
+      new auto(std::move(guard));
     });
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(initiate), asio::use_awaitable);

@@ -1,5 +1,6 @@
 // Work on the process-wide pool, and the end of the io_context that waits for it.
 #include "pkg/base/async.hpp"
+#include "pkg/base/way_back.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -88,4 +89,20 @@ TEST_CASE("work that outlives its io_context by more than a moment comes back to
   other.run();
   CHECK(held->ended);
   CHECK_FALSE(resumed);
+}
+
+TEST_CASE("who comes back to an io_context that is gone is turned away, and not waited for without a promise") {
+  auto io = std::make_unique<boost::asio::io_context>();
+  auto way = WayBack::of(io->get_executor());
+  CHECK(way == WayBack::of(boost::asio::make_strand(*io)));
+  int came = 0;
+  auto post = [&] { ++came; };
+  CHECK(way->come(post));
+  way->promise();
+  CHECK(way->come_as_promised(post));
+  auto began = std::chrono::steady_clock::now();
+  io.reset();
+  CHECK(std::chrono::steady_clock::now() - began < 1s);
+  CHECK_FALSE(way->come(post));
+  CHECK(came == 2);
 }
