@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <csignal>
+#include <future>
 #include <sys/mount.h>
 
 #include "api/names.hpp"
@@ -87,6 +88,38 @@ TEST_CASE("the target's QEMU is killed, as the kernel does when memory is short"
   auto ended = pair.await_end();
   check_failed(pair, ended, {"the target's QEMU"});
   check_next(pair);
+}
+
+// QEMU loses count of the copy's filter there, and copies the disk no more (virt-launcher/migration/leftovers.hpp).
+TEST_CASE("the target's QEMU dies while the guest is being stopped and the disk's copy has something under way", "[migration]") {
+  MigratingPair pair;
+  pair.start();
+  auto q = pair.migrate_request();
+  q.set_bandwidth_mib_per_second(1);
+  REQUIRE(pair.migrate(q).ok());
+  while (pair.await_source(Event::SAMPLE).sample().memory_processed_bytes() == 0) {}
+  pid_t qemu = pair.target->child("qemu-system");
+  REQUIRE(::kill(qemu, SIGSTOP) == 0);
+  for (int writes = 0; writes < 3; ++writes) pair.await_progress(pair.source);
+  rpc::v1::SteerRequest stop;
+  stop.set_migration_uid(pair.uid);
+  stop.set_pause_guest(true);
+  *stop.mutable_domain() = pair.source.domain_request();
+  auto& client = pair.client(pair.source);
+  auto steering = std::async(std::launch::async, [&] { return pair.source.wait(client.steer(stop)); });  // QEMU answers when the copy does
+  pair.await_source(Event::SWITCHOVER);
+  REQUIRE(::kill(qemu, SIGKILL) == 0);
+  auto ended = pair.await_end();
+  check_failed(pair, ended, {"the target's QEMU"});
+  pair.next_migration("b2a7a4a0-0000-4000-8000-000000000002");
+  auto next = pair.migrate();
+  if (next.ok()) {  // a QEMU that counts
+    pair.hand_over();
+    return pair.check_moved();
+  }
+  CHECK(next.error().reason == "CopyFilterStays");
+  CHECK(next.error().message.find("once it was restarted") != std::string::npos);
+  pair.check_stayed();
 }
 
 TEST_CASE("the target's disk is full", "[migration]") {
