@@ -22,6 +22,10 @@ def client(address, port):
     return Polling(0.05, ask)
 
 
+# QEMU loses count of a disk's copy whose target dies in the moment in which the guest is stopped (docs/migration.md).
+STAYS = "this QEMU cannot copy them again"
+
+
 class Judge(unittest.TestCase):
     """The recorder's own judgement, without a guest."""
     cases = [  # ticks as (time, side, number[, nonce]); whether it is well
@@ -150,8 +154,28 @@ class Migration(Moves):
         ]
         for number, (point, who) in enumerate(losses):
             with self.subTest(point=point, lost=who):
-                print(self.loses("tough", f"m{number}", point, who, recorder), flush=True)
-        self.moves_on("tough", "tough-after", recorder)
+                said = self.loses("tough", f"m{number}", point, who, recorder)
+                print(said, flush=True)
+                if STAYS in said:
+                    recorder = self.anew("tough", recorder)
+                    print("anew: " + self.loses("tough", f"m{number}-anew", point, who, recorder), flush=True)
+        source, began = self.node("tough"), time.time()
+        self.migrate("tough", "tough-after")
+        phase, state = self.settled("tough", "tough-after", source, recorder)
+        if STAYS in state.get("failureReason", ""):
+            recorder = self.anew("tough", recorder)
+            self.moves_on("tough", "tough-anew", recorder)
+        else:
+            self.assertEqual(phase, "Succeeded", state)
+            print(f"outage of the next: {recorder.gap(began)[0]:.0f} ms", flush=True)
+
+    def anew(self, name, recorder):
+        """What the message says: the guest is made anew, and can be migrated."""
+        recorder.check(self)
+        recorder.close()
+        self.cluster.kubectl("delete", "vm", name, "--wait=false")
+        self.cluster.wait_gone("vm", name)
+        return self.ticking(name)
 
 
 if __name__ == "__main__":
