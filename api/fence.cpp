@@ -19,8 +19,10 @@ std::optional<std::int64_t> seconds_of(const std::string& text) {
 }  // namespace
 
 std::optional<std::int64_t> fence_seconds(const std::map<std::string, std::string>& annotations) {
-  auto found = annotations.find(std::string(kFenceAnnotation));
-  return found == annotations.end() ? std::nullopt : seconds_of(found->second);
+  for (std::string_view name : {kFenceAnnotation, kFenceAtStartAnnotation})
+    if (auto found = annotations.find(std::string(name)); found != annotations.end())
+      if (auto seconds = seconds_of(found->second)) return seconds;
+  return std::nullopt;
 }
 
 std::map<std::string, std::int64_t> fence_entries(const std::map<std::string, std::string>& annotations) {

@@ -139,7 +139,12 @@ Launchers::Deps Handler::launcher_deps() {
 }
 
 InstanceController::Deps Handler::controller_deps() {
-  return {client_, clock_, instances_, pods_, launchers_, events_, options_.node_name, [this] { return accelerator_.kvm(); }};
+  auto fence_entered = [this](const std::string& pod_uid) {
+    if (fence_.entered(pod_uid)) return true;
+    fence_.hurry();
+    return false;
+  };
+  return {client_, clock_, instances_, pods_, launchers_, events_, options_.node_name, [this] { return accelerator_.kvm(); }, fence_entered};
 }
 
 NodeFacts Handler::facts() const {

@@ -39,6 +39,18 @@ std::optional<Clock::Duration> Fences::time_left(const std::vector<PodInformer::
   return longest;
 }
 
+Awaitable<Result<bool>> Fences::confirm_unarmed(std::vector<PodInformer::Ptr> pods) {
+  for (const auto& pod : pods) {
+    if (pod->ended()) continue;
+    std::string ns(api::kSystemNamespace), name = api::fence_lease_name(pod->node);
+    auto lease = co_await client_.get(k8s::resources::kLeases, ns, name);
+    if (!lease.ok() && k8s::is_not_found(lease.error())) continue;
+    if (!lease.ok()) co_return lease.error().with_context("look at the fence of node " + pod->node);
+    if (api::fence_entries(runtime::ObjectMeta::from_json(*lease).annotations).contains(pod->meta.uid)) co_return false;
+  }
+  co_return true;
+}
+
 Awaitable<Result<bool>> Fences::confirm(std::vector<PodInformer::Ptr> pods) {
   auto left = time_left(pods);
   if (!left || *left > Clock::Duration::zero()) co_return false;

@@ -23,6 +23,9 @@ class Fences {
   std::optional<Clock::Duration> time_left(const std::vector<PodInformer::Ptr>& pods) const;
   /// Whether the server's Leases are those that the time left was counted from.
   Awaitable<Result<bool>> confirm(std::vector<PodInformer::Ptr> pods);
+  /// Whether the server's Leases have no entry of any of these pods. Of an instance that asks for a fence, and whose end was
+  /// durable before: nothing was started in them, nor will be (virt-handler/node/fence.hpp).
+  Awaitable<Result<bool>> confirm_unarmed(std::vector<PodInformer::Ptr> pods);
 
  private:
   client::Client client_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/fence.hpp"
 #include "api/names.hpp"
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
@@ -9,6 +10,7 @@
 #include "virt-controller/node/heartbeat.hpp"
 #include "virt-controller/node/unschedulable.hpp"
 #include "virt-controller/status_patch.hpp"
+#include "virt-controller/vm/volumes.hpp"
 #include "virt-controller/vmi/pod.hpp"
 #include "virt-controller/vmi/status.hpp"
 
@@ -50,6 +52,7 @@ struct VmiController::Impl {
   Context& ctx;
   std::unordered_map<std::string, Pending> created;          ///< by key: pods made for the uid, not yet shown by the watch
   std::unordered_map<std::string, Clock::Time> podless_since; ///< by instance uid
+  std::unordered_map<std::string, Clock::Time> unarmed_since; ///< by instance uid
   std::unique_ptr<runtime::Controller> queue;
 
   struct Round {
@@ -58,7 +61,7 @@ struct VmiController::Impl {
     Observation seen;
     Plan plan;
     std::optional<Error> failure;
-    bool pod_confirmed_gone = false, fenced = false;
+    bool pod_confirmed_gone = false, fenced = false, never_armed = false;
   };
 
   void look(Round& r) {
@@ -80,6 +83,8 @@ struct VmiController::Impl {
       for (const auto& claim : claims_of(*spec))
         if (!ctx.claims.get(r.ns + "/" + claim) && s.missing_claim.empty()) s.missing_claim = claim;
     if (s.handed_over() || s.final()) s.fence_left = ctx.fences.time_left(s.pods);
+    s.never_armed = s.final() && string_at(r.object, {"status", "reason"}) == kNeverArmed;
+    look_at_unarmed(r);
     if (s.node.empty() && !s.pods.empty()) {
       s.stranded = std::all_of(s.pods.begin(), s.pods.end(), [this](const auto& p) {
         if (p->node.empty() || p->ended()) return false;
@@ -97,6 +102,21 @@ struct VmiController::Impl {
       podless_since.erase(r.uid);
     }
     r.plan = plan(s);
+  }
+
+  void look_at_unarmed(Round& r) {
+    Observation& s = r.seen;
+    auto annotations = runtime::ObjectMeta::from_json(r.object).annotations;
+    auto seconds = api::fence_seconds(annotations);
+    if (!annotations.contains(std::string(api::kFenceAtStartAnnotation))) seconds.reset();  // its guest may have started without
+    bool lives = std::any_of(s.pods.begin(), s.pods.end(), [](const auto& p) { return !p->ended(); });
+    if (s.phase != "Scheduled" || !seconds || !lives || s.fence_left) {
+      unarmed_since.erase(r.uid);
+      return;
+    }
+    Clock::Duration waited = ctx.clock.now() - unarmed_since.emplace(r.uid, ctx.clock.now()).first->second;
+    Clock::Duration all = std::chrono::seconds(*seconds) + fence::margin(*seconds) + kHandlerSilence;
+    s.unarmed_left = std::max(Clock::Duration::zero(), all - waited);
   }
 
   PodOptions pod_options(const Round& r) const {
@@ -174,10 +194,18 @@ Awaitable<Result<void>> delete_pods(Ptr<Impl> self, typename Impl::Round* r) {
   co_return Result<void>();
 }
 
+// What is to be acted on, by the server's word.
+template <class Impl>
+Awaitable<Result<bool>> confirm_no_guest(Ptr<Impl> self, typename Impl::Round* r) {
+  auto pods = r->seen.pods;
+  if (r->seen.fenced()) co_return co_await self->ctx.fences.confirm(std::move(pods));
+  co_return co_await self->ctx.fences.confirm_unarmed(std::move(pods));
+}
+
 // No new guest goes to that node from here on: neither ours, nor anybody's.
 template <class Impl>
 Awaitable<Result<void>> fence(Ptr<Impl> self, typename Impl::Round* r) {
-  auto confirmed = co_await self->ctx.fences.confirm(r->seen.pods);
+  auto confirmed = co_await confirm_no_guest(self, r);
   if (!confirmed.ok()) co_return confirmed.error();
   if (!*confirmed) {
     r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
@@ -189,8 +217,9 @@ Awaitable<Result<void>> fence(Ptr<Impl> self, typename Impl::Round* r) {
     auto marked = co_await node::mark_unschedulable(&self->ctx, pod->node);
     if (!marked.ok()) co_return marked.error();
   }
-  log::warning("instance {}: the fence deadline passed, its guest is dead", r->key);
-  r->fenced = true;
+  r->fenced = r->seen.fenced();
+  r->never_armed = !r->fenced;
+  log::warning("instance {}: {}", r->key, r->fenced ? "the fence deadline passed, its guest is dead" : "its fence was not armed, and no guest started");
   co_return Result<void>();
 }
 
@@ -213,7 +242,7 @@ Awaitable<Result<void>> remove_pods_at_once(Ptr<Impl> self, typename Impl::Round
 // kubelet, or the pod runner, is not there to confirm the end of these pods; the fence has.
 template <class Impl>
 Awaitable<Result<void>> force_pods(Ptr<Impl> self, typename Impl::Round* r) {
-  auto confirmed = co_await self->ctx.fences.confirm(r->seen.pods);
+  auto confirmed = co_await confirm_no_guest(self, r);
   if (!confirmed.ok()) co_return confirmed.error();
   if (!*confirmed) {
     r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
@@ -252,11 +281,28 @@ Awaitable<Result<bool>> pod_is_gone(Ptr<Impl> self, typename Impl::Round* r) {
   co_return true;
 }
 
+// Whether a machine still has to read in this instance on which claims its disks are (vm/volumes.hpp).
+template <class Impl>
+Awaitable<Result<bool>> machine_needs_it(Ptr<Impl> self, typename Impl::Round* r) {
+  if (!find(r->object, {"status", "migratedVolumes"})) co_return false;  // nothing ever moved
+  auto machine = co_await self->ctx.client.get(k8s::resources::kVirtualMachines, r->ns, r->name);
+  if (!machine.ok() && k8s::is_not_found(machine.error())) co_return false;
+  if (!machine.ok()) co_return machine.error().with_context("read VirtualMachine " + r->key);
+  bool owner = string_at(*machine, {"metadata", "uid"}) == controller_of(r->object);
+  co_return owner && string_at(*machine, {"metadata", "deletionTimestamp"}).empty() && vm::awaits_judgement(*machine);
+}
+
 template <class Impl>
 Awaitable<Result<void>> remove_instance_finalizer(Ptr<Impl> self, typename Impl::Round* r) {
   auto gone = co_await pod_is_gone(self, r);
   if (!gone.ok()) co_return gone.error();
   if (!*gone) co_return Result<void>();  // the watch will show it
+  auto needed = co_await machine_needs_it(self, r);
+  if (!needed.ok()) co_return needed.error();
+  if (*needed) {
+    r->plan = {Step::None, std::chrono::seconds(1)};
+    co_return Result<void>();
+  }
   Json patch = Json::array();
   patch.push_back(uid_test(r->object));
   remove_finalizer(patch, r->object, api::kVmiFinalizer);
@@ -297,7 +343,8 @@ Awaitable<Result<void>> take_step(Ptr<Impl> self, typename Impl::Round* r) {
 
 template <class Impl>
 Awaitable<Result<void>> write_status(Ptr<Impl> self, typename Impl::Round* r) {
-  StatusInput in{.object = r->object, .seen = r->seen, .failure = r->failure, .pod_confirmed_gone = r->pod_confirmed_gone, .fenced = r->fenced};
+  StatusInput in{.object = r->object, .seen = r->seen, .failure = r->failure, .pod_confirmed_gone = r->pod_confirmed_gone, .fenced = r->fenced,
+                 .never_armed = r->never_armed};
   in.launcher_uid = self->ctx.options.launcher_uid;
   in.launcher_image = self->ctx.options.launcher_image;
   if (const Json* spec = find(r->object, {"spec"}))
@@ -307,6 +354,7 @@ Awaitable<Result<void>> write_status(Ptr<Impl> self, typename Impl::Round* r) {
   StatusOutcome out = compute_status(in);
   Json patch = status_patch(r->object, out.status);
   if (!out.node_label.empty()) add_metadata_entry(patch, r->object, "labels", api::kNodeNameLabel, out.node_label);
+  if (!out.fence_at_start.empty()) add_metadata_entry(patch, r->object, "annotations", api::kFenceAtStartAnnotation, out.fence_at_start);
   if (patch.empty()) co_return Result<void>();
   NV_FAILPOINT(kBeforeStatus);
   auto written = co_await self->ctx.client.patch(kVirtualMachineInstances, r->ns, r->name, PatchType::Json, patch);
@@ -373,7 +421,10 @@ VmiController::VmiController(Context& context) : impl_(std::make_shared<Impl>(co
   context.instances.on_change([weak](const KubevirtInformer::Ptr& old, const KubevirtInformer::Ptr& now) {
     auto impl = weak.lock();
     if (!impl) return;
-    if (!now) impl->podless_since.erase(old->meta.uid);
+    if (!now) {
+      impl->podless_since.erase(old->meta.uid);
+      impl->unarmed_since.erase(old->meta.uid);
+    }
     impl->queue->enqueue((now ? now : old)->meta.key());
   });
   context.pods.on_change([weak](const PodInformer::Ptr& old, const PodInformer::Ptr& now) {

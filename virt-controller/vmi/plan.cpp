@@ -9,6 +9,7 @@ namespace {
 // Pods of an instance that needs them no more: delete them, then let the instance go.
 Plan wind_up(const Observation& seen) {
   if (seen.fenced()) return {Step::ForcePods, {}};
+  if (seen.never_armed && !seen.fence_left && !seen.pods.empty()) return {Step::ForcePods, {}};
   if (seen.stranded) return {Step::DropPods, {}};
   for (const auto& pod : seen.pods)
     if (!pod->deleting()) return {Step::DeletePods, seen.fence_left};
@@ -34,7 +35,10 @@ Plan plan(const Observation& seen) {
   if (seen.handed_over()) {
     // The guest is virt-handler's. Only when its pod is gone or has ended without a word do we step in.
     auto pod = seen.pod();
-    if (pod && !pod->ended()) return seen.fenced() ? Plan{Step::Fence, {}} : Plan{Step::None, seen.fence_left};
+    if (pod && !pod->ended()) {
+      if (seen.fenced() || seen.given_up()) return {Step::Fence, {}};
+      return {Step::None, seen.fence_left ? seen.fence_left : seen.unarmed_left};
+    }
     if (seen.migrating) return {};  // the two virt-handlers say how it ends
     if (!pod) return {Step::ConfirmPodGone, kHandlerSilence};
     return {Step::None, kHandlerSilence};

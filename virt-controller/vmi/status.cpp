@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/fence.hpp"
 #include "api/names.hpp"
 #include "virt-controller/status_patch.hpp"
 
@@ -54,12 +55,15 @@ struct Writer {
     out.status["runtimeUser"] = in.launcher_uid;
     if (!pod->qos_class.empty()) out.status["qosClass"] = pod->qos_class;
     out.node_label = pod->node;
+    if (auto seconds = api::fence_seconds(runtime::ObjectMeta::from_json(in.object).annotations)) out.fence_at_start = std::to_string(*seconds);
   }
 
   void after_hand_over() {
     if (in.fenced)
       return fail("FenceDeadlinePassed", "node " + string_at(out.status, {"nodeName"}) +
                                              " did not renew its fence in time: the guest was ended there");
+    if (in.never_armed)
+      return fail(kNeverArmed, "virt-handler of node " + string_at(out.status, {"nodeName"}) + " has not armed its fence: the guest was not started there");
     note_pods();
     if ((pod && !pod->ended()) || seen.migrating) return;
     bool gone = in.pod_confirmed_gone && !pod;

@@ -10,6 +10,7 @@ struct StatusInput {
   std::optional<Error> failure;     ///< of this reconcile: the pod could not be made
   bool pod_confirmed_gone = false;  ///< the server said so
   bool fenced = false;              ///< the server has confirmed that the fence deadline passed
+  bool never_armed = false;         ///< ... that virt-handler has not armed its fence for too long
   unsigned launcher_uid = 0;
   std::string launcher_image;
   std::map<std::string, Json> claims;   ///< by name: persistentVolumeClaimInfo of those that are bound
@@ -24,6 +25,7 @@ struct EventText {
 struct StatusOutcome {
   Json status;
   std::string node_label;            ///< not empty: the label kubevirt.io/nodeName is to be set
+  std::string fence_at_start;        ///< not empty: the annotation of that name is to be set
   std::vector<EventText> events;     ///< to send when it is written
 };
 

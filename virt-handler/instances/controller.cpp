@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "api/fence.hpp"
 #include "api/names.hpp"
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
@@ -17,6 +18,9 @@ NV_DECLARE_FAILPOINT(kAfterStatus, "virt-handler.after-status-patch");
 NV_DECLARE_FAILPOINT(kAfterShutdown, "virt-handler.after-shutdown");
 NV_DECLARE_FAILPOINT(kAfterKill, "virt-handler.after-kill");
 
+/// A guest whose fence is not in force yet is asked about again.
+constexpr Clock::Duration kFenceWait = 100ms;
+
 struct InstanceController::Impl {
   explicit Impl(Deps d) : deps(std::move(d)) {}
   Deps deps;
@@ -31,6 +35,7 @@ struct InstanceController::Impl {
   Observation observe(const InstanceObject& object, const std::shared_ptr<Launcher>& launcher);
   Awaitable<Result<void>> apply(Step step, std::shared_ptr<const InstanceObject> object, std::shared_ptr<Launcher> launcher);
   Awaitable<Result<void>> sync(std::shared_ptr<const InstanceObject> object, std::shared_ptr<Launcher> launcher);
+  Awaitable<Result<bool>> may_start(std::shared_ptr<const InstanceObject> object, std::string pod_uid);
   Awaitable<Result<bool>> pod_is_gone(std::string ns, std::string uid);
   Awaitable<Result<void>> end_orphans(std::string key, std::string living_uid);
   Awaitable<void> refresh_guest(std::shared_ptr<Launcher> launcher);
@@ -95,6 +100,18 @@ Awaitable<Result<bool>> InstanceController::Impl::pod_is_gone(std::string ns, st
     for (const Json& pod : *items)
       if (string_at(pod, {"spec", "nodeName"}) == deps.node) co_return false;
   co_return true;
+}
+
+// The order is what counts: first the entry, then the instance (node/fence.hpp).
+Awaitable<Result<bool>> InstanceController::Impl::may_start(std::shared_ptr<const InstanceObject> object, std::string pod_uid) {
+  if (object->view->status.phase != "Scheduled" || !deps.fence_entered || !object->meta.annotations.contains(std::string(api::kFenceAtStartAnnotation)))
+    co_return true;
+  if (!deps.fence_entered(pod_uid)) co_return false;
+  auto now = co_await deps.client.get(k8s::resources::kVirtualMachineInstances, object->meta.ns, object->meta.name);
+  if (!now.ok() && k8s::is_not_found(now.error())) co_return false;
+  if (!now.ok()) co_return now.error().with_context("read the instance before its guest is started");
+  co_return string_at(*now, {"metadata", "uid"}) == object->meta.uid && string_at(*now, {"status", "phase"}) == "Scheduled" &&
+      string_at(*now, {"status", "nodeName"}) == deps.node;
 }
 
 Awaitable<Result<void>> InstanceController::Impl::sync(std::shared_ptr<const InstanceObject> object, std::shared_ptr<Launcher> launcher) {
@@ -206,6 +223,12 @@ Awaitable<Result<runtime::Action>> InstanceController::Impl::reconcile(std::stri
   if (!migrating) co_await confirm_ended(*object->view, launcher);
   Plan next = plan(observe(*object, launcher));
   if (auto delay = delay_of(next.step, object->meta.uid)) co_return runtime::Action{*delay};
+  if (next.step == Step::Sync) {
+    std::string pod_uid = launcher->pod->meta.uid;
+    auto may = co_await may_start(object, std::move(pod_uid));
+    if (!may.ok()) co_return may.error();
+    if (!*may) co_return runtime::Action{kFenceWait};
+  }
   bool confirmed_gone = false;
   if (next.step == Step::ConfirmPodGone) {
     auto gone = co_await pod_is_gone(object->meta.ns, object->meta.uid);

@@ -23,6 +23,8 @@ class InstanceController {
     std::string node;
     /// Whether KVM really works here; waits until it is known.
     std::function<Awaitable<bool>()> kvm;
+    /// Whether a pod's fence is in force (node/fence.hpp); none: nobody asks for one.
+    std::function<bool(const std::string& pod_uid)> fence_entered = {};
   };
   explicit InstanceController(Deps deps);
   ~InstanceController();

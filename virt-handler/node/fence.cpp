@@ -55,7 +55,10 @@ Awaitable<void> FenceRelay::tell(std::shared_ptr<Told> told, FencedLauncher laun
   auto done = co_await launcher.client->renew_fence(at);
   told->in_flight.erase(launcher.pod_uid);
   if (!done.ok()) log::warning("{} the fence of pod {}: {}", arming ? "arm" : "renew", launcher.pod_uid, done.error().message);
-  else if (arming) told->armed[launcher.pod_uid] = *launcher.seconds;
+  else if (arming) {
+    told->armed[launcher.pod_uid] = *launcher.seconds;
+    if (told->wake) told->wake->request_stop();
+  }
 }
 
 bool FenceRelay::must_arm(const FencedLauncher& launcher) const {
@@ -138,15 +141,24 @@ std::int64_t FenceRelay::shortest() const {
   return out;
 }
 
+void FenceRelay::hurry() {
+  if (told_->wake) told_->wake->request_stop();
+}
+
 Awaitable<void> FenceRelay::run(StopToken stop) {
   while (!stop.stop_requested()) {
+    auto wake = std::make_shared<StopSource>();
+    told_->wake = wake;
+    auto end = [wake] { wake->request_stop(); };
+    std::stop_callback on_stop(stop, end);
     Clock::Time begun = deps_.clock.now();
     auto renewed = co_await renew();
     if (!renewed.ok()) log::warning("{}", renewed.error().message);
     Clock::Time due = begun + (renewed.ok() ? Clock::Duration(std::chrono::milliseconds(shortest() * 1000 / 3)) : Clock::Duration(1s));
-    while (!stop.stop_requested() && deps_.clock.now() < due && !(renewed.ok() && news())) {
+    StopToken awake = renewed.ok() ? wake->get_token() : stop;
+    while (!awake.stop_requested() && deps_.clock.now() < due && !(renewed.ok() && news())) {
       Clock::Duration left = due - deps_.clock.now();
-      co_await deps_.clock.sleep(std::min(left, kArmWithin), stop);
+      co_await deps_.clock.sleep(std::min(left, kArmWithin), awake);
     }
   }
 }

@@ -9,6 +9,9 @@
 //  - A pod gets its entry only after its monitor has acknowledged a first deadline: who has an entry is armed. That
 //    first deadline may follow no renewal, but then the Lease says nothing of the pod yet. Whether it does
 //    is asked of the server before anything is told to anybody (this program may have been started anew).
+//  - A guest that asked for a fence when it was handed over is started only in a pod that has its entry, and only if the instance, read from the
+//    server after that entry was acknowledged, is still Scheduled (instances/controller.cpp). So who sets an
+//    instance to Failed, and then finds no entry of its pod, knows that nothing was or will be started there.
 //  - N of a pod never shrinks, and a monitor is never disarmed: a request that was given up may still arrive late.
 //    What changes in the annotation while the guest runs counts if it is more, otherwise at the next start.
 //  - A renewal whose answer is lost moves the Lease and no deadline: the guest ends early, others wait long.
@@ -52,12 +55,17 @@ class FenceRelay {
   /// One renewal. Nothing is written while no instance has a fence.
   Awaitable<Result<void>> renew();
   Awaitable<void> run(StopToken stop);
+  /// The server has acknowledged this pod's entry.
+  bool entered(const std::string& pod_uid) const { return entries_.contains(pod_uid); }
+  /// Somebody waits for an entry: not at the next round, now.
+  void hurry();
 
  private:
   /// Shared with what is being told to launchers: one that hangs must not hold up the others.
   struct Told {
     FenceEntries armed;                ///< acknowledged by the monitor, not in the Lease yet
     std::set<std::string> in_flight;   ///< pods that are being told something
+    std::shared_ptr<StopSource> wake;  ///< ends the pause before the next renewal
   };
   static Awaitable<void> tell(std::shared_ptr<Told> told, FencedLauncher launcher, std::uint64_t deadline, bool arming);
   Awaitable<Result<void>> load();

@@ -71,9 +71,9 @@ struct World {
     settle();
   }
 
-  void machine(const char* strategy, Json volumes = Json::array()) {
+  void machine(const char* strategy, Json volumes = Json::array(), Json annotations = Json::object()) {
     api->put(res::kVirtualMachines, {{"metadata", {{"name", "vm"}, {"namespace", "n"}, {"generation", 1}}},
-        {"spec", {{"runStrategy", strategy}, {"template", {{"spec", {{"domain", {{"resources", {{"requests", {{"memory", "64M"}}}}}}}, {"volumes", volumes}}}}}}}});
+        {"spec", {{"runStrategy", strategy}, {"template", {{"metadata", {{"annotations", annotations}}}, {"spec", {{"domain", {{"resources", {{"requests", {{"memory", "64M"}}}}}}}, {"volumes", volumes}}}}}}}});
     settle();
   }
   Json vm() const { auto* o = api->get(res::kVirtualMachines, "n", "vm"); return o ? *o : Json(); }
@@ -353,34 +353,42 @@ TEST_CASE("a machine that is halted right after its restart stays off") {
   CHECK_FALSE(w.vm()["status"].contains("stateChangeRequests"));
 }
 
+namespace {
+
+/// A machine whose guest runs, and is to move from claim "one" to claim "two".
+void move_volumes(World& w, const std::function<void()>& before) {
+  for (const char* name : {"one", "two"})
+    w.api->put(res::kPersistentVolumeClaims, {{"metadata", {{"name", name}, {"namespace", "n"}}}, {"spec", {{"accessModes", {"ReadWriteOnce"}}, {"resources", {{"requests", {{"storage", "64Mi"}}}}}}},
+                                              {"status", {{"phase", "Bound"}, {"capacity", {{"storage", "64Mi"}}}}}});
+  w.settle();
+  w.machine("Always", Json::array({Json{{"name", "d"}, {"persistentVolumeClaim", {{"claimName", "one"}}}}}));
+  w.run_pod();
+  w.edit(res::kVirtualMachineInstances, w.vmi(), [](Json& i) {
+    i["spec"]["domain"]["devices"]["disks"] = Json::array({Json{{"name", "d"}, {"disk", Json::object()}}});
+    i["status"]["conditions"].push_back(Json{{"type", "LiveMigratable"}, {"status", "True"}});
+  });
+  w.set_phase("Running");
+  before();
+  w.edit(res::kVirtualMachines, w.vm(), [](Json& m) {
+    m["spec"]["updateVolumesStrategy"] = "Migration";
+    m["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "two";
+    m["metadata"]["generation"] = 2;
+  });
+  w.pass(30s);
+}
+
+}  // namespace
+
 TEST_CASE("a machine's volumes move: claims, instance, migration") {
   bool after = GENERATE(false, true);
   int n = GENERATE(-1, range(0, 12));
   DYNAMIC_SECTION((after ? "answer lost " : "never arrived ") << n) {
     World w;
-    auto claim = [&](const char* name) {
-      w.api->put(res::kPersistentVolumeClaims, {{"metadata", {{"name", name}, {"namespace", "n"}}}, {"spec", {{"accessModes", {"ReadWriteOnce"}}, {"resources", {{"requests", {{"storage", "64Mi"}}}}}}},
-                                                {"status", {{"phase", "Bound"}, {"capacity", {{"storage", "64Mi"}}}}}});
-      w.settle();
-    };
-    claim("one");
-    claim("two");
-    w.machine("Always", Json::array({Json{{"name", "d"}, {"persistentVolumeClaim", {{"claimName", "one"}}}}}));
-    w.run_pod();
-    w.edit(res::kVirtualMachineInstances, w.vmi(), [](Json& i) {
-      i["spec"]["domain"]["devices"]["disks"] = Json::array({Json{{"name", "d"}, {"disk", Json::object()}}});
-      i["status"]["conditions"].push_back(Json{{"type", "LiveMigratable"}, {"status", "True"}});
+    move_volumes(w, [&] {
+      CHECK(string_at(w.vmi()["status"]["volumeStatus"][0], {"persistentVolumeClaimInfo", "claimName"}) == "one");
+      w.api->writes = 0;
+      (after ? w.api->lose_after : w.api->lose_before) = n;
     });
-    w.set_phase("Running");
-    CHECK(string_at(w.vmi()["status"]["volumeStatus"][0], {"persistentVolumeClaimInfo", "claimName"}) == "one");
-    w.api->writes = 0;
-    (after ? w.api->lose_after : w.api->lose_before) = n;
-    w.edit(res::kVirtualMachines, w.vm(), [](Json& m) {
-      m["spec"]["updateVolumesStrategy"] = "Migration";
-      m["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "two";
-      m["metadata"]["generation"] = 2;
-    });
-    w.pass(30s);
     CHECK(string_at(w.vmi()["spec"]["volumes"][0], {"persistentVolumeClaim", "claimName"}) == "two");
     CHECK(string_at(w.vmi()["status"]["migratedVolumes"][0], {"sourcePVCInfo", "claimName"}) == "one");
     CHECK(string_at(w.vmi()["status"]["volumeStatus"][0], {"persistentVolumeClaimInfo", "claimName"}) == "one");
@@ -390,6 +398,39 @@ TEST_CASE("a machine's volumes move: claims, instance, migration") {
     REQUIRE(migrations.size() == 1);
     CHECK(migrations[0]->meta.annotations.contains("kubevirt.io/workloadUpdateMigration"));
     CHECK(migrations[0]->vmi_name == "vm");
+  }
+}
+
+TEST_CASE("an instance does not go before its machine has read where its disks are") {
+  bool arrived = GENERATE(true, false);
+  DYNAMIC_SECTION((arrived ? "arrived" : "ended on its way")) {
+    World w;
+    move_volumes(w, [] {});
+    REQUIRE(condition_is(w.vm(), "VolumesChange", "True"));
+    // The machine's status cannot be written for a while; meanwhile the instance is deleted, and all of it ends.
+    bool refused = true;
+    w.api->fault = [&](const net::Request& q) -> std::optional<Error> {
+      if (refused && q.method != "GET" && q.path().find("/virtualmachines/") != std::string::npos) return Error(Code::Unavailable, "busy");
+      return std::nullopt;
+    };
+    std::string uid = string_at(w.vmi(), {"metadata", "uid"});
+    w.edit(res::kVirtualMachineInstances, w.vmi(), [&](Json& i) {
+      if (arrived) {
+        i["status"]["migratedVolumes"] = Json::array();
+        remove_condition(i["status"]["conditions"], "VolumesChange");
+      }
+      i["metadata"]["deletionTimestamp"] = format_time(w.clock.wall());
+      enter_phase(i["status"], "Succeeded", w.clock.wall());
+    });
+    for (const auto& p : w.controllers->context().pods.list()) w.api->erase(res::kPods, "n", p->meta.name);
+    w.pass(5s);
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
+    refused = false;
+    w.pass(30s);
+    w.pass(30s);
+    CHECK(condition_is(w.vm(), "ManualRecoveryRequired", "True") == !arrived);
+    if (arrived) CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);  // and it runs again
+    else CHECK(w.vmi().is_null());
   }
 }
 
@@ -499,6 +540,81 @@ TEST_CASE("a fence deadline that passed: the guest is dead, and is made again") 
     CHECK_FALSE(string_at(w.pod(), {"metadata", "deletionTimestamp"}).empty());
     CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
     w.pass(60s);
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+  }
+}
+
+TEST_CASE("a fence that nobody arms: no guest was started, and one is elsewhere") {
+  World w;
+  w.machine("Always", Json::array(), {{"nodevirt.io/fence-seconds", "30"}});
+  w.run_pod();
+  REQUIRE(w.phase() == "Scheduled");
+  std::string uid = string_at(w.vmi(), {"metadata", "uid"}), pod = string_at(w.pod(), {"metadata", "name"}), pod_uid = string_at(w.pod(), {"metadata", "uid"});
+  auto schedulable = [&] { return string_at(*w.api->get(res::kNodes, "", "node1"), {"metadata", "labels", "kubevirt.io/schedulable"}); };
+  CHECK(string_at(w.vmi(), {"metadata", "annotations", "nodevirt.io/fence-at-start"}) == "30");
+  SECTION("asked for later, the guest may have started without: nothing is known") {
+    w.edit(res::kVirtualMachineInstances, w.vmi(), [](Json& i) { i["metadata"]["annotations"].erase("nodevirt.io/fence-at-start"); });
+    w.pass(600s);
+    CHECK(w.phase() == "Scheduled");
+    return;
+  }
+  w.pass(95s);
+  CHECK(w.phase() == "Scheduled");
+  CHECK(schedulable() == "true");
+  SECTION("it is given up") {
+    w.pass(10s);
+    w.pass(15s);  // the back-off of one that never ran
+    CHECK(schedulable() == "false");
+    CHECK(w.api->get(res::kPods, "n", pod) == nullptr);
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+    CHECK(w.phase() == "Scheduling");
+  }
+  SECTION("any of our requests fails, or its answer is lost") {
+    bool after = GENERATE(false, true);
+    int n = GENERATE(range(0, 8));
+    DYNAMIC_SECTION((after ? "answer lost " : "never arrived ") << n) {
+      (after ? w.api->lose_after : w.api->lose_before) = w.api->writes + n;
+      for (int i = 0; i < 6; ++i) w.pass(10s);
+      CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
+      CHECK(w.pods() == 1);
+      CHECK(schedulable() == "false");
+    }
+  }
+  SECTION("it was to be deleted: it goes") {
+    w.switch_to("Halted");
+    w.pass(30s);
+    w.pass(30s);
+    CHECK(w.vmi().is_null());
+    CHECK(w.pods() == 0);
+  }
+  SECTION("armed after all: its deadline counts") {
+    renew_fence(w, pod_uid, "30");
+    w.pass(35s);
+    CHECK(w.phase() == "Scheduled");
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
+  }
+  SECTION("armed, and the watch has not told") {
+    w.api->hold_watches = true;
+    renew_fence(w, pod_uid, "30");
+    w.pass(100s);
+    CHECK(w.phase() == "Scheduled");
+    CHECK(schedulable() == "true");
+  }
+  SECTION("armed when it had been given up: its pod waits for the deadline") {
+    w.api->fault = [&](const net::Request& q) -> std::optional<Error> {
+      if (q.method == "DELETE" && q.path().find("/pods/") != std::string::npos) return Error(Code::Unavailable, "busy");
+      return std::nullopt;
+    };
+    w.pass(10s);
+    REQUIRE(w.phase() == "Failed");
+    CHECK(string_at(w.vmi(), {"status", "reason"}) == "FenceNeverArmed");
+    renew_fence(w, pod_uid, "30");
+    w.api->fault = nullptr;
+    w.pass(30s);
+    CHECK(w.api->get(res::kPods, "n", pod) != nullptr);
+    CHECK(string_at(w.vmi(), {"metadata", "uid"}) == uid);
+    w.pass(15s);
+    w.pass(15s);
     CHECK(string_at(w.vmi(), {"metadata", "uid"}) != uid);
   }
 }

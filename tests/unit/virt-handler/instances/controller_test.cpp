@@ -68,7 +68,8 @@ struct Scene {
   InstanceController* woken = nullptr;
   Launchers launchers{{.executor = io.get_executor(), .clock = clock, .kubelet_root = dir.path(),
                        .changed = [this](std::string key) { if (woken) woken->enqueue(std::move(key)); }, .instance = no_instance}};
-  InstanceController controller{{client, clock, instances, pods, launchers, events, "node1", without_kvm}};
+  bool fence_entered = false;
+  InstanceController controller{{client, clock, instances, pods, launchers, events, "node1", without_kvm, [this](const std::string&) { return fence_entered; }}};
   StopSource stop;
   std::shared_ptr<FakeLauncher> launcher = std::make_shared<FakeLauncher>();
   const std::string uid = "11111111-2222-3333-4444-555555555555";
@@ -149,6 +150,32 @@ TEST_CASE("handed over, started, running: one call, one patch") {
   scene.told();
   CHECK(scene.launcher->calls.size() == 1);
   CHECK(scene.patches() == 1);
+}
+
+TEST_CASE("a guest with a fence starts once that is in force, and only if its instance still waits for it") {
+  Scene scene;
+  Json object = *scene.api->get(kVmis, "default", "vm1");
+  object["metadata"]["annotations"]["nodevirt.io/fence-at-start"] = "30";
+  scene.api->put(kVmis, object);
+  scene.settle();
+  scene.connect();
+  scene.pass(10s);
+  CHECK(scene.launcher->calls.empty());
+  SECTION("in force") {
+    scene.fence_entered = true;
+    scene.pass(100ms);
+    CHECK(scene.launcher->calls == std::vector<std::string>{"sync"});
+    CHECK(scene.status() == "Running");
+  }
+  SECTION("too late: the instance was given up, which the watch has not told yet") {
+    scene.api->hold_watches = true;
+    object = *scene.api->get(kVmis, "default", "vm1");
+    object["status"]["phase"] = "Failed";
+    scene.api->put(kVmis, object);
+    scene.fence_entered = true;
+    for (int i = 0; i < 20; ++i) scene.pass(100ms);
+    CHECK(scene.launcher->calls.empty());
+  }
 }
 
 TEST_CASE("a start that fails is tried again with a growing delay, and mending the cause is enough") {
