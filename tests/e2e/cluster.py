@@ -262,6 +262,9 @@ class Case(unittest.TestCase):
         if any(test is self for test, _ in result.failures + result.errors):
             done = run(["kubectl", "get", "vms,vmis,pods,events", "-A", "-o", "wide"], env=self.cluster.env, check=False)
             print(done.stdout[-6000:], done.stderr[-500:], file=sys.stderr)
+            for path in sorted(glob.glob(f"{self.cluster.data}/nodes/*/pods/*/volumes/kubernetes.io~empty-dir/private/*/virt-serial0-log")):
+                with open(path, errors="replace") as f:  # what the guests said last: a panic, or nothing
+                    print(f"{path}: ...{f.read()[-1500:]}", file=sys.stderr)
         run(["kubectl", "delete", "vms,vmis,services,pvc", "--all", "--timeout=90s"], env=self.cluster.env, check=False)
 
 
