@@ -48,6 +48,7 @@ class OwnConnection {
     if (connection_) virConnectClose(connection_);
   }
   virDomainPtr domain() const { return domain_; }
+  bool lost() const { return connection_ && virConnectIsAlive(connection_) == 0; }
 
  private:
   virConnectPtr connection_ = nullptr;
@@ -97,7 +98,11 @@ Result<void> migrate(const Domain& domain, const MigrationPlan& plan) {
   // something to say (seen with libvirt 9.0: no statistics for as long as a pass took).
   OwnConnection own(domain);
   virDomainPtr d = own.domain() ? own.domain() : domain.get();
-  return check_job(virDomainMigrateToURI3(d, uri.c_str(), p.list(), p.count(), flags), domain, "migrate");
+  auto done = check_job(virDomainMigrateToURI3(d, uri.c_str(), p.list(), p.count(), flags), domain, "migrate");
+  // In words it says the same of its own daemon's end as that daemon says of the other's.
+  if (!done.ok() && own.lost())
+    return Error(Code::Unavailable, "DaemonLost", fmt::format("migrate domain {}: the source's libvirtd has ended", domain.name()));
+  return done;
 }
 
 Result<std::string> migratable_xml(const Domain& domain) {

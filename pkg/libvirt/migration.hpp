@@ -26,6 +26,7 @@ struct MigrationPlan {
 };
 
 /// Blocks until the job is over, also when it is aborted. The job belongs to libvirtd: it goes on when this process ends.
+/// Reason DaemonLost: the domain's own daemon has ended.
 Result<void> migrate(const Domain& domain, const MigrationPlan& plan);
 
 /// The definition that libvirt would send to a target.
