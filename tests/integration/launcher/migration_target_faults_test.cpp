@@ -8,6 +8,7 @@
 
 #include "api/names.hpp"
 #include "migrating_pair.hpp"
+#include "pkg/libvirt/qmp_client.hpp"
 
 using namespace nodevirt;
 using namespace nodevirt::test;
@@ -108,6 +109,9 @@ TEST_CASE("the target's QEMU dies while the guest is being stopped and the disk'
   auto& client = pair.client(pair.source);
   auto steering = std::async(std::launch::async, [&] { return pair.source.wait(client.steer(stop)); });  // QEMU answers when the copy does
   pair.await_source(Event::SWITCHOVER);
+  // Its main thread waits for the copy now, and answers nobody. (The launcher has the monitor for moments only.)
+  auto monitor = pair.source.path(api::kPrivateDir) / Pod::kUid / "qmp";
+  for (int silent = 0; silent < 3;) silent = libvirt::QmpClient::connect(monitor, 300ms).ok() ? 0 : silent + 1;
   REQUIRE(::kill(qemu, SIGKILL) == 0);
   auto ended = pair.await_end();
   check_failed(pair, ended, {"the target's QEMU"});
