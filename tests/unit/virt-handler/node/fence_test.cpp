@@ -202,6 +202,38 @@ TEST_CASE("a fence: armed first, then entered, then renewed") {
   }
 }
 
+TEST_CASE("who waits for an entry does not wait for the next round") {
+  Node n;
+  StopSource stop;
+  auto poll = [&] {
+    n.io.restart();
+    while (n.io.poll() > 0) n.io.restart();
+  };
+  spawn(n.io.get_executor(), n.relay->run(stop.get_token()), "relay");
+  poll();
+  n.pod("p", 30);
+  CHECK_FALSE(n.relay->entered("p"));
+  SECTION("acknowledged") {
+    n.relay->hurry();
+    poll();
+    CHECK(n.relay->entered("p"));
+    CHECK(n.entries() == FenceEntries{{"p", 30}});
+  }
+  SECTION("its answer is lost") {
+    n.api->lose_answers = true;
+    n.relay->hurry();
+    poll();
+    CHECK_FALSE(n.relay->entered("p"));
+    n.api->lose_answers = false;
+    n.clock.advance(1s);
+    poll();
+    CHECK(n.relay->entered("p"));
+  }
+  n.check_promise();
+  stop.request_stop();
+  poll();
+}
+
 TEST_CASE("a launcher that does not answer has no entry, and holds up nobody") {
   Node n;
   n.pod("deaf", 30);
