@@ -22,7 +22,8 @@ NV_DECLARE_FAILPOINT(kAfterStart, "launcher-after-domain-started");
 Guest::Guest(Deps deps)
     : deps_(std::move(deps)), domain_name_(deps_.options.namespace_ + "_" + deps_.options.name),
       migration_({deps_.paths, domain_name_, [this](std::chrono::milliseconds timeout) { return domain(timeout); },
-                  [this](std::function<void()> work, std::chrono::milliseconds delay) { deps_.queue.post(std::move(work), delay); }},
+                  [this](std::function<void()> work, std::chrono::milliseconds delay) { deps_.queue.post(std::move(work), delay); },
+                  [this](int fd) { deps_.monitor.keep(fd); }, MonitorLink::kept()},
                  target_hooks()),
       session_(deps_.paths.libvirt_uri(),
                {[this](Session::Connection c) {

@@ -93,6 +93,7 @@ void Guest::learn_versions() {
   auto connection = session_.connection(0ms);
   std::string libvirt = connection.ok() ? (*connection)->libvirt_version().value_or("") : "";
   auto qemu = migration_.monitor.execute("query-version");
+  if (!qemu.ok() && migration_.target.fetches()) deps_.queue.post([this] { learn_versions(); }, 5s);
   std::lock_guard lock(mutex_);
   if (!libvirt.empty()) versions_.first = libvirt;
   if (qemu.ok())

@@ -49,6 +49,13 @@ Result<QmpClient> QmpClient::connect(const std::filesystem::path& socket, millis
   return client;
 }
 
+QmpClient QmpClient::adopt(Fd fd) {
+  QmpClient client(std::move(fd));
+  client.torn_ = true;
+  client.id_ = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()) >> 10;  // not one of the earlier process's
+  return client;
+}
+
 // True when something came, false when `until` passed.
 Result<bool> QmpClient::receive(Clock::time_point until) {
   pollfd p{fd_.get(), POLLIN, 0};
@@ -58,7 +65,10 @@ Result<bool> QmpClient::receive(Clock::time_point until) {
   char chunk[16384];
   ssize_t got = ::recv(fd_.get(), chunk, sizeof chunk, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  if (got <= 0) return Error(Code::Unavailable, "QEMU closed its monitor");
+  if (got <= 0) {
+    closed_ = true;
+    return Error(Code::Unavailable, "QEMU closed its monitor");
+  }
   buffer_.append(chunk, static_cast<std::size_t>(got));
   if (buffer_.size() > kMaxMessage) return Error(Code::ResourceExhausted, "QEMU's monitor says too much");
   return true;
@@ -70,7 +80,9 @@ Result<Json> QmpClient::next_message(Clock::time_point until) {
       std::string line = buffer_.substr(0, end);
       buffer_.erase(0, end + 1);
       if (line.empty() || line == "\r") continue;
-      NV_TRY(Json message, parse_json(line, 64));
+      auto parsed = parse_json(line, 64);
+      if (bool torn = std::exchange(torn_, false); torn && !parsed.ok()) continue;
+      NV_TRY(Json message, std::move(parsed));
       if (const Json* event = find(message, {"event"}); event && event->is_string()) {
         if (events_.size() < kMaxEvents) events_.push_back(event->get<std::string>());
         continue;
@@ -83,28 +95,40 @@ Result<Json> QmpClient::next_message(Clock::time_point until) {
 }
 
 Result<Json> QmpClient::execute(std::string_view command, const Json& arguments, milliseconds timeout) {
-  return call("execute", command, arguments, timeout);
+  return call(false, command, arguments, timeout);
 }
 
 Result<Json> QmpClient::execute_out_of_band(std::string_view command, const Json& arguments, milliseconds timeout) {
-  return call("exec-oob", command, arguments, timeout);
+  return call(true, command, arguments, timeout);
 }
 
-Result<Json> QmpClient::call(const char* how, std::string_view command, const Json& arguments, milliseconds timeout) {
-  Json request{{how, command}, {"id", ++id_}};
+Result<Json> QmpClient::call(bool out_of_band, std::string_view command, const Json& arguments, milliseconds timeout) {
+  auto until = Clock::now() + timeout;
+  while (!out_of_band && unanswered_) {
+    auto reply = next_message(until);
+    if (!reply.ok()) return reply.error().with_context(fmt::format("QMP {}: an earlier command", command));
+    if (int_at(*reply, {"id"}, -1) == static_cast<std::int64_t>(unanswered_)) unanswered_ = 0;
+  }
+  Json request{{out_of_band ? "exec-oob" : "execute", command}, {"id", ++id_}};
   if (!arguments.empty()) request["arguments"] = arguments;
   std::string text = dump_json(request) + "\n";
   for (std::size_t sent = 0; sent < text.size();) {
     ssize_t n = ::send(fd_.get(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Error(Code::Unavailable, fmt::format("QMP {}: {}", command, std::strerror(errno)));
+    if (n <= 0) {
+      closed_ = true;
+      return Error(Code::Unavailable, fmt::format("QMP {}: {}", command, std::strerror(errno)));
+    }
     sent += static_cast<std::size_t>(n);
   }
-  auto until = Clock::now() + timeout;
+  const auto id = static_cast<std::int64_t>(id_);
+  if (!out_of_band) unanswered_ = id_;
   for (;;) {
     auto reply = next_message(until);
     if (!reply.ok()) return reply.error().with_context(fmt::format("QMP {}", command));
-    if (int_at(*reply, {"id"}, -1) != static_cast<std::int64_t>(id_)) continue;
+    std::int64_t answered = int_at(*reply, {"id"}, -1);
+    if (unanswered_ && answered == static_cast<std::int64_t>(unanswered_)) unanswered_ = 0;
+    if (answered != id) continue;
     if (const Json* error = find(*reply, {"error"}))
       return Error(Code::Internal, fmt::format("QMP {}: {}", command, string_at(*error, {"desc"}, "unknown error")));
     const Json* value = find(*reply, {"return"});

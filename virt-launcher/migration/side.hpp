@@ -1,12 +1,11 @@
 // What both sides of a migration stand on.
 #pragma once
 #include <functional>
-#include <mutex>
 
 #include "pkg/libvirt/domain.hpp"
 #include "pkg/libvirt/domain_state.hpp"
-#include "pkg/libvirt/qmp_client.hpp"
 #include "virt-launcher/migration/events.hpp"
+#include "virt-launcher/migration/monitor.hpp"
 #include "virt-launcher/options.hpp"
 
 namespace nodevirt::virt_launcher::migration {
@@ -23,25 +22,6 @@ inline bool paused_by_migration(const libvirt::StateAndReason& s) {
 
 /// On the source: its vCPUs will never run again, and what the target lacks of its memory is here.
 inline bool stopped_by_post_copy(const libvirt::StateAndReason& s) { return paused(s) && libvirt::reason_word(s.state, s.reason).starts_with("Postcopy"); }
-
-/// The domain's second monitor, for one user at a time.
-class Monitor {
- public:
-  explicit Monitor(std::filesystem::path path) : path_(std::move(path)) {}
-  const std::filesystem::path& path() const { return path_; }
-  /// Holds the monitor as long as it lives.
-  [[nodiscard]] std::unique_lock<std::mutex> hold() { return std::unique_lock(mutex_); }
-  /// Connects, sends one command, and lets go.
-  Result<Json> execute(std::string_view command, const Json& arguments = Json::object()) {
-    auto held = hold();
-    NV_TRY(libvirt::QmpClient client, libvirt::QmpClient::connect(path_));
-    return client.execute(command, arguments);
-  }
-
- private:
-  std::filesystem::path path_;
-  std::mutex mutex_;
-};
 
 struct Context {
   Paths paths;

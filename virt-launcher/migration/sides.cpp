@@ -26,7 +26,7 @@ pid_t find_qemu(const std::string& monitor) {
 }  // namespace
 
 Sides::Sides(Parts parts, TargetHooks hooks)
-    : monitor(domain::monitor_path(parts.paths.instance.string())),
+    : monitor(domain::monitor_path(parts.paths.instance.string()), std::move(parts.keep_line)),
       context{parts.paths, parts.domain_name, std::move(parts.domain),
               [file = parts.paths.qemu_pid_file(parts.domain_name), socket = domain::monitor_path(parts.paths.instance.string())] {
                 auto text = read_file(file, 64);
@@ -34,6 +34,8 @@ Sides::Sides(Parts parts, TargetHooks hooks)
                 return alive(pid) ? pid : find_qemu(socket);
               },
               std::move(parts.post), events, monitor},
-      target(context, std::move(hooks)), source(context) {}
+      target(context, std::move(hooks)), source(context) {
+  monitor.adopt_line(std::move(parts.line));
+}
 
 }  // namespace nodevirt::virt_launcher::migration

@@ -12,6 +12,8 @@ struct Sides {
     std::string domain_name;
     std::function<Result<libvirt::Domain>(std::chrono::milliseconds)> domain;
     std::function<void(std::function<void()>, std::chrono::milliseconds)> post;
+    Monitor::Keep keep_line;
+    Fd line;  ///< of an earlier process, if it kept one
   };
   Sides(Parts parts, TargetHooks hooks);
 

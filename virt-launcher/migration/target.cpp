@@ -41,7 +41,7 @@ bool is_copied(const api::Volume& volume, const Json& instance) {
 }
 
 constexpr std::string_view kAnswerFile = "target-answer";
-constexpr auto kLook = 500ms;  // at a guest whose memory is still coming
+constexpr std::chrono::milliseconds kLook = 500ms;  // at a guest whose memory is still coming
 constexpr auto kListens = 10s;  // for the source of an interrupted one
 
 }  // namespace
@@ -56,8 +56,10 @@ Target::~Target() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
+    changed_.notify_all();
   }
   if (loading_.joinable()) loading_.join();
+  if (fetching_.joinable()) fetching_.join();
 }
 
 Record Target::record() const {
@@ -68,6 +70,11 @@ Record Target::record() const {
 bool Target::waits() const {
   std::lock_guard lock(mutex_);
   return record_.role == Role::target && record_.step != Step::resumed;
+}
+
+bool Target::fetches() const {
+  std::lock_guard lock(mutex_);
+  return record_.role == Role::target && record_.fetching;
 }
 
 Result<void> Target::save(const Record& record) {
@@ -160,6 +167,7 @@ Result<void> Target::resume(const std::string& uid, bool keep_paused) {
     NV_TRY_VOID(save(r));
     NV_FAILPOINT(kResumeRecorded);
   }
+  context_.monitor.close_line();
   hooks_.taken_over();
   if (!keep_paused && word != "Running") NV_TRY_VOID(domain->resume());
   NV_FAILPOINT(kResumed);
@@ -224,21 +232,39 @@ void Target::arrived(Kind kind) {
   if (r.role != Role::target || r.step != Step::prepared) return;
   r.step = Step::resumed;
   r.fetching = kind == v1::MigrationEvent::POST_COPY;
-  if (r.fetching) {  // first: QEMU greets in its main thread
-    if (auto line = libvirt::QmpClient::connect(context_.monitor.path(), 1s, true); line.ok()) line_.emplace(std::move(*line));
-    else log::warning("{}", line.error().message);
-  }
   if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
   hooks_.taken_over();
   context_.events.publish(r.uid, kind);
-  if (r.fetching) context_.post([this] { look_whether_whole(); }, kLook);
+  if (r.fetching) return fetch();
+  context_.monitor.close_line();
   after_resume();
 }
 
+// QEMU's process is here, and its memory has not begun to come.
+void Target::be_ready_for_post_copy() {
+  std::lock_guard action(action_mutex_);
+  if (record().step != Step::prepared) return;
+  auto saved = read_file(context_.paths.migration / kAnswerFile, 4u << 20);
+  v1::PrepareTargetResponse answer;
+  if (!saved.ok() || !answer.ParseFromString(*saved) || !answer.post_copy_possible()) return;
+  if (auto open = context_.monitor.open_line(2s); !open.ok()) log::warning("{}", open.error().message);
+}
+
+void Target::fetch() {
+  if (fetching_.joinable()) return;
+  fetching_ = std::thread([this] {
+    announce();
+    while (look_whether_whole()) {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, kLook, [this] { return stop_ || std::exchange(look_now_, false); });
+      if (stop_) return;
+    }
+  });
+}
+
 bool Target::qemu_has_all() {
-  if (!line_)
-    if (auto line = libvirt::QmpClient::connect(context_.monitor.path(), 500ms, true); line.ok()) line_.emplace(std::move(*line));
-  auto job = line_ ? line_->execute("query-migrate", Json::object(), 500ms) : Result<Json>(Error(Code::Unavailable, "no connection"));
+  if (auto line = context_.monitor.open_line(kLook); !line.ok()) return false;
+  auto job = context_.monitor.execute("query-migrate", Json::object(), kLook);
   return job.ok() && string_at(*job, {"status"}) == "completed";
 }
 
@@ -246,42 +272,47 @@ bool Target::qemu_has_all() {
 // QEMU refuses while nothing is interrupted. What it listens at is not taken from it at once: the source may be about to come.
 void Target::listen_again(const std::string& uid) {
   auto now = std::chrono::steady_clock::now();
-  if (!line_ || (interrupted_ && now - listens_since_ < kListens)) return;
-  auto listening = line_->execute_out_of_band("migrate-recover", {{"uri", "unix:" + (context_.paths.migration / kMemorySocket).string()}}, 1s);
-  if (!listening.ok() && listening.error().code == Code::Unavailable) return line_.reset();
+  if (interrupted_ && now - listens_since_ < kListens) return;
+  auto listening = context_.monitor.execute_out_of_band("migrate-recover", {{"uri", "unix:" + (context_.paths.migration / kMemorySocket).string()}}, 1s);
+  if (!listening.ok() && listening.error().code == Code::Unavailable) return;
   if (listening.ok()) listens_since_ = now;
   if (std::exchange(interrupted_, listening.ok()) == interrupted_) return;
   log::warning("migration {}: the memory's stream is {}", uid, interrupted_ ? "interrupted; the guest waits" : "there again");
   context_.events.publish(uid, v1::MigrationEvent::POST_COPY, interrupted_ ? "the memory's stream is interrupted" : "");
 }
 
-// libvirt's event of it may be lost with its daemon, or not come at all when a part of the job went on without libvirt: QEMU
-// is asked too.
-void Target::look_whether_whole() {
+// False: there is nothing more to wait for. libvirt's event of it may be lost with its daemon, or not come at all when a part
+// of the job went on without libvirt: QEMU is asked too.
+bool Target::look_whether_whole() {
   std::lock_guard action(action_mutex_);
   Record r = record();
-  if (!r.fetching) return;
+  if (!r.fetching) return false;
   auto domain = context_.domain(0ms);
   auto s = domain.ok() ? domain->state() : Result<libvirt::StateAndReason>(domain.error());
   bool whole = s.ok() && libvirt::state_word(s->state) == "Running" && !libvirt::reason_word(s->state, s->reason).starts_with("Postcopy");
   whole = whole || qemu_has_all();
   if (!whole) {
     listen_again(r.uid);
-    return context_.post([this] { look_whether_whole(); }, kLook);
+    return true;
   }
-  line_.reset();
+  context_.monitor.close_line();
   r.fetching = false;
   if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
   log::info("migration {}: all of the guest's memory is here", r.uid);
   context_.events.publish(r.uid, v1::MigrationEvent::RESUMED);
+  context_.post([this] { set_time(30); }, 0ms);
+  return false;
 }
 
 void Target::after_resume() {
-  // What QEMU announced by itself went out when the guest could not answer yet.
-  const Json rounds{{"initial", 50}, {"max", 550}, {"rounds", 5}, {"step", 100}};
-  auto announced = line_ ? line_->execute("announce-self", rounds, 1s) : context_.monitor.execute("announce-self", rounds);
-  if (!announced.ok()) log::warning("announce the guest's addresses: {}", announced.error().message);
+  announce();
   set_time(30);
+}
+
+// What QEMU announced by itself went out when the guest could not answer yet.
+void Target::announce() {
+  auto announced = context_.monitor.execute("announce-self", {{"initial", 50}, {"max", 550}, {"rounds", 5}, {"step", 100}});
+  if (!announced.ok()) log::warning("announce the guest's addresses: {}", announced.error().message);
 }
 
 // The guest's clock stood still while it was moved; only its agent can tell it so.
@@ -325,6 +356,7 @@ Result<void> Target::abandon(const std::string& uid) {
     NV_TRY_VOID(save(r));
   }
   NV_FAILPOINT(kAbandonRecorded);
+  context_.monitor.close_line();
   NV_TRY_VOID(destroy());
   NV_FAILPOINT(kDestroyed);
   hooks_.forget();
@@ -347,9 +379,13 @@ void Target::on_event(const libvirt::DomainEvent& e) {
   Record r = record();
   if (r.role != Role::target) return;
   if (r.step == Step::abandoned && e.lifecycle == "Started") return context_.post([this] { destroy_late(30); }, 0ms);
-  if (r.step == Step::resumed && r.fetching && e.lifecycle == "Resumed" && e.detail == "Migrated")
-    return context_.post([this] { look_whether_whole(); }, 0ms);
+  if (r.step == Step::resumed && r.fetching && e.lifecycle == "Resumed" && e.detail == "Migrated") {
+    std::lock_guard lock(mutex_);
+    look_now_ = true;
+    return changed_.notify_all();
+  }
   if (r.step != Step::prepared) return;
+  if (e.lifecycle == "Started") return context_.post([this] { be_ready_for_post_copy(); }, 0ms);
   if (e.lifecycle == "Resumed") {
     Kind kind = e.detail == "Postcopy" ? v1::MigrationEvent::POST_COPY : v1::MigrationEvent::RESUMED;
     return context_.post([this, kind] { arrived(kind); }, 0ms);
@@ -367,6 +403,7 @@ void Target::reconnected() {
   std::lock_guard action(action_mutex_);
   auto r = read_record(context_.paths.migration);
   if (!r.ok()) return log::error("{}", r.error().message);
+  if (r->role != Role::target || !(r->step == Step::prepared || r->fetching)) context_.monitor.close_line();
   if (r->role != Role::target) return;
   bool new_here;
   {
@@ -377,7 +414,7 @@ void Target::reconnected() {
   if (r->step == Step::resumed) {
     if (!new_here) return;
     context_.events.begin(r->uid, r->fetching ? v1::MigrationEvent::POST_COPY : v1::MigrationEvent::RESUMED);
-    if (r->fetching) context_.post([this] { look_whether_whole(); }, 0ms);
+    if (r->fetching) fetch();
     return;
   }
   if (r->step == Step::abandoned) {
@@ -391,6 +428,7 @@ void Target::reconnected() {
   if (domain.ok())
     if (auto s = domain->state(); s.ok() && s->active()) {
       active = true;
+      context_.post([this] { be_ready_for_post_copy(); }, 0ms);
       if (libvirt::state_word(s->state) == "Running") {
         Kind how = libvirt::reason_word(s->state, s->reason).starts_with("Postcopy") ? v1::MigrationEvent::POST_COPY : v1::MigrationEvent::RESUMED;
         return context_.post([this, how] { arrived(how); }, 0ms);

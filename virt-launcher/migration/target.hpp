@@ -1,10 +1,10 @@
 // A migration's target: what must be there before the guest comes, and what is done with it then (migration.hpp).
 #pragma once
+#include <condition_variable>
 #include <thread>
 
 #include "pkg/domain/domain.hpp"
 #include "pkg/libvirt/domain_events.hpp"
-#include "pkg/libvirt/qmp_client.hpp"
 #include "virt-launcher/migration/record.hpp"
 #include "virt-launcher/migration/side.hpp"
 
@@ -40,6 +40,8 @@ class Target {
   void reconnected();
   /// A guest is awaited or stands here, not yet this launcher's own: its end is no end of the instance.
   bool waits() const;
+  /// The guest runs here, and a part of its memory is still to come.
+  bool fetches() const;
 
  private:
   Record record() const;
@@ -47,8 +49,11 @@ class Target {
   Result<void> destroy();
   void destroy_late(int tries);
   void after_resume();
+  void announce();
   void arrived(Kind kind);
-  void look_whether_whole();
+  void be_ready_for_post_copy();
+  void fetch();
+  bool look_whether_whole();
   bool qemu_has_all();
   void listen_again(const std::string& uid);
   void begin_loading(const std::string& uid);
@@ -62,12 +67,11 @@ class Target {
   std::mutex action_mutex_;   // prepare, resume, abandon: one at a time
   mutable std::mutex mutex_;
   Record record_;
-  bool loaded_ = false, loading_begun_ = false, stop_ = false;
-  std::thread loading_;
+  std::condition_variable changed_;
+  bool loaded_ = false, loading_begun_ = false, stop_ = false, look_now_ = false;
+  std::thread loading_, fetching_;
   bool told_ = false;         // the events stand where the record does
-  // While memory is still coming, on the launcher's thread. QEMU's main thread may wait for a page that does not come: then it
-  // takes only what is said out of band, on a connection that was made before.
-  std::optional<libvirt::QmpClient> line_;
+  // While memory is still coming, on a thread of its own: others may wait for QEMU, whose main thread may wait for a page.
   std::chrono::steady_clock::time_point listens_since_{};
   bool interrupted_ = false;
 };

@@ -51,6 +51,10 @@ void Child::start() {
     if (passed_fd == 3) fcntl(3, F_SETFD, 0);
     else dup2(passed_fd, 3);
   }
+  if (kept_fd >= 0 && dup2(kept_fd, 4) == 4) {  // it came after passed_fd: a higher one
+    if (kept_fd == 4) fcntl(4, F_SETFD, 0);
+    putenv(const_cast<char*>("NODEVIRT_KEPT_FD=4"));
+  }
   if (quiet) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0) dup2(null, 1), dup2(null, 2);

@@ -16,6 +16,7 @@ struct Child {
   std::vector<std::string> argv;
   std::vector<std::string> environment;   ///< NAME=VALUE, set over the monitor's own
   int passed_fd = -1;                     ///< becomes descriptor 3 of the child
+  int kept_fd = -1;                       ///< becomes descriptor 4 of the child, which NODEVIRT_KEPT_FD says
   bool quiet = false;                     ///< its output goes to /dev/null
 
   pid_t pid = 0;                          ///< 0: not running

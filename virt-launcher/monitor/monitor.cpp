@@ -71,6 +71,23 @@ int listen_for_virt_handler(const std::string& directory) {
   return fd;
 }
 
+// As recv; a descriptor that came along is the caller's.
+ssize_t receive_with_descriptor(int socket, char* buffer, size_t size, int& fd) {
+  iovec part{buffer, size};
+  alignas(cmsghdr) char room[CMSG_SPACE(sizeof fd)];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = room;
+  message.msg_controllen = sizeof room;
+  ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n <= 0) return n;
+  for (cmsghdr* head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head))
+    if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS && head->cmsg_len >= CMSG_LEN(sizeof fd))
+      std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
+  return n;
+}
+
 }  // namespace
 
 int Monitor::run() {
@@ -182,9 +199,15 @@ void Monitor::reap() {
 void Monitor::on_message() {
   char buffer[128];
   for (;;) {
-    ssize_t n = recv(control_, buffer, sizeof buffer - 1, MSG_DONTWAIT);
+    int fd = -1;
+    ssize_t n = receive_with_descriptor(control_, buffer, sizeof buffer - 1, fd);
     if (n <= 0) return;
     buffer[n] = 0;
+    if (std::strcmp(buffer, "keep") == 0) {
+      keep(fd);
+      continue;
+    }
+    if (fd >= 0) close(fd);
     unsigned long long value = 0;
     if (std::sscanf(buffer, "qemu %llu", &value) == 1) {
       if (value <= 1 || value > INT_MAX || kill(static_cast<pid_t>(value), 0) != 0) continue;
@@ -203,6 +226,11 @@ void Monitor::on_message() {
       end(fenced_ ? kFenced : static_cast<int>(value & 0xff), "the guest has ended");
     }
   }
+}
+
+void Monitor::keep(int fd) {
+  if (launcher_.kept_fd >= 0) close(launcher_.kept_fd);
+  launcher_.kept_fd = fd;
 }
 
 void Monitor::check_fence() {

@@ -8,6 +8,7 @@
 // It speaks with virt-launcher through a SOCK_SEQPACKET pair (descriptor 3 of the launcher), one message a packet:
 //   launcher -> monitor   "qemu PID"       the domain's process; repeated after each start of the launcher
 //                         "fence MS"       CLOCK_BOOTTIME in ms at which QEMU is to be killed; 0: never
+//                         "keep"           with a descriptor: the next launcher gets it as well; without: no longer
 //                         "stopped CODE"   the domain is gone for good: end with CODE
 //   monitor -> launcher   "shutdown"       shut the guest down by ACPI
 //                         "gone"           the domain's process has been reaped
@@ -36,6 +37,7 @@ class Monitor {
   void reap();
   void on_message();
   void check_fence();
+  void keep(int fd);
   void set_fence(unsigned long long boottime_ms);
   void on_deadlines();
   void begin_shutdown();
