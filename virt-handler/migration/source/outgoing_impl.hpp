@@ -107,7 +107,6 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   std::string target_end;         ///< what has ended at the target, as its node tells (prepared.hpp)
   std::string stream_failure;     ///< what broke on the way; told when nobody knows better
   std::optional<Clock::Time> kept_since;
-  std::string way_to;                                          ///< where `sockets` lead to in post-copy; empty: where they began
   std::string target_gone;                                     ///< why nothing of the guest can be at the target any more
   std::optional<Clock::Time> no_pod_since, broken_since, looked_at;   ///< in post-copy
 };

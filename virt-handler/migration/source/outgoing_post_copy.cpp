@@ -42,11 +42,7 @@ void Outgoing::Impl::attend_post_copy(const std::shared_ptr<Launcher>& launcher)
 
 /// Sockets of an earlier life went with it, and the target's virt-handler may have another address than before.
 void Outgoing::Impl::keep_way_open(const Launcher& launcher) {
-  if (way_to == state.target_address || (way_to.empty() && sockets)) {
-    way_to = state.target_address;
-    return;
-  }
-  if (sockets) sockets->stop();
+  if (sockets) return sockets->keep_trying(state.target_address);
   std::weak_ptr<Impl> weak = weak_from_this();
   PodSockets::Deps streams{.executor = deps.executor, .tls = deps.tls, .folder = deps.launchers.empty_dir(*launcher.pod, "migration"),
                            .launcher_uid = deps.launcher_uid, .migration = id, .instance = instance, .target_node = state.target_node,
@@ -55,12 +51,12 @@ void Outgoing::Impl::keep_way_open(const Launcher& launcher) {
     if (auto impl = weak.lock()) log::debug("{}/{}: migration {}: {}", impl->ns, impl->name, impl->id, error.message);
   };
   sockets = std::make_unique<PodSockets>(std::move(streams));
+  sockets->keep_trying(state.target_address);
   auto listening = sockets->listen(PodSockets::Names{});
   if (!listening.ok()) {
     log::warning("{}/{}: migration {}: {}", ns, name, id, listening.error().message);
     return sockets.reset();
   }
-  way_to = state.target_address;
   log::info("{}/{}: migration {}: the way to the target is open again", ns, name, id);
 }
 

@@ -67,7 +67,9 @@ Result<void> NodePort::Impl::allowed(const StreamHeader& header, const net::FdSt
 Result<Fd> NodePort::Impl::connect_pod(const Route& route, Channel channel) const {
   switch (channel) {
     case Channel::Libvirt: return connect_beneath(route.libvirt_dir, route.libvirt_socket);
-    case Channel::Memory: return connect_beneath(route.migration_dir, route.memory_socket);
+    case Channel::Memory:
+      if (route.memory_waits) return Error{Code::Unavailable, "QEMU does not listen again yet"};
+      return connect_beneath(route.migration_dir, route.memory_socket);
     default: return connect_beneath(route.migration_dir, route.disk_socket);
   }
 }
@@ -111,7 +113,8 @@ Awaitable<void> NodePort::Impl::serve(int fd) {
     else may = connected.error();
   }
   std::string answer = may.ok() ? accepted_line() : refused_line(may.error());
-  if (!may.ok()) log::warning("migration stream refused: {}", may.error().message);
+  if (!may.ok() && may.error().code == Code::Unavailable) log::debug("migration stream refused: {}", may.error().message);
+  else if (!may.ok()) log::warning("migration stream refused: {}", may.error().message);
   auto told = co_await stream->write(answer);
   // Meanwhile it may not be expected any more.
   auto found = may.ok() ? entries.find(header->migration) : entries.end();

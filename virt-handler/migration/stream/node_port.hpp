@@ -23,6 +23,9 @@ struct Route {
   std::string memory_socket = "memory.sock", disk_socket = "disk.sock";
   /// Memory and disks may come without TLS, from who knows this; empty: never.
   std::string plain_token;
+  /// In post-copy the first listener stands on, in a thread that may wait for a page: who connects there is lost as soon as QEMU
+  /// listens anew, and waits for ever. Nobody is let in before that.
+  bool memory_waits = false;
   /// A control connection was accepted.
   std::function<void(std::shared_ptr<net::FdStream>)> control;
 };

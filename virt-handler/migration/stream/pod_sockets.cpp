@@ -3,12 +3,14 @@
 #include <atomic>
 #include <cstring>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
 #include "pkg/base/log.hpp"
@@ -39,13 +41,25 @@ Result<Fd> listen_in_folder(const std::filesystem::path& folder, const std::stri
   return socket;
 }
 
+namespace {
+
+constexpr std::chrono::milliseconds kTryAgain{500};
+
+/// Whether the other end of a pod's connection is closed.
+bool is_closed(const Fd& fd) {
+  pollfd p{fd.get(), POLLRDHUP, 0};
+  return ::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0;
+}
+
+}  // namespace
+
 struct PodSockets::Impl : std::enable_shared_from_this<Impl> {
   explicit Impl(Deps d) : deps(std::move(d)) {}
   Deps deps;
   std::vector<std::shared_ptr<asio::posix::stream_descriptor>> listeners;
   std::vector<std::weak_ptr<Pump>> pumps;
   const std::shared_ptr<std::atomic<std::size_t>> streams = std::make_shared<std::atomic<std::size_t>>(0);
-  bool stopped = false;
+  bool stopped = false, keep_trying = false;
 
   Awaitable<void> accept(std::shared_ptr<asio::posix::stream_descriptor> listener, Channel channel);
   Awaitable<void> carry(int fd, Channel channel);
@@ -80,6 +94,15 @@ Awaitable<void> PodSockets::Impl::carry(int fd, Channel channel) {
   StreamTarget target{.address = deps.address, .node = deps.target_node, .plain = plain};
   StreamHeader header{.migration = deps.migration, .instance = deps.instance, .channel = channel, .token = plain ? deps.plain_token : std::string()};
   auto opened = co_await open_stream(target, deps.tls, header);
+  while (!opened.ok() && keep_trying && channel == Channel::Memory && !stopped && !is_closed(pod)) {
+    log::debug("migration {}: {}", deps.migration, opened.error().message);
+    asio::steady_timer timer(deps.executor, kTryAgain);
+    auto token = asio::as_tuple(asio::use_awaitable);
+    co_await timer.async_wait(token);
+    if (stopped) break;
+    target.address = deps.address;
+    opened = co_await open_stream(target, deps.tls, header);
+  }
   if (!opened.ok()) {
     --*streams;
     if (deps.failed) deps.failed(opened.error());
@@ -108,6 +131,11 @@ Result<void> PodSockets::listen(const Names& names) {
     spawn(impl_->deps.executor, impl_->accept(listener, channel), "migration sockets");
   }
   return {};
+}
+
+void PodSockets::keep_trying(const std::string& address) {
+  impl_->keep_trying = true;
+  impl_->deps.address = address;
 }
 
 void PodSockets::stop() {

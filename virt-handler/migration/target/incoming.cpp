@@ -199,7 +199,7 @@ void Incoming::Impl::act() {
   Executor executor = deps.executor;
   TargetHandover::Wants wants = handover.wants();
   std::shared_ptr<Launcher> launcher = find_launcher()();
-  if (launcher && !door_open) open_door();
+  if ((launcher && !door_open) || memory_waits != (handover.fetches() && !interrupted)) open_door();
   look_whether_it_is_lost(launcher);
   tell_of_its_end(launcher);
   bool to_prepare = told_once && !came_in && !prepared && !refused && handover.decision() == TargetHandover::Decision::Open && !state.finished();

@@ -61,6 +61,7 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   std::optional<launcher::v1::PrepareTargetResponse> prepared;
   std::optional<Error> refused;                        ///< it cannot be prepared
   std::shared_ptr<ControlLink> link;
+  bool memory_waits = false;                           ///< as the route says
   bool door_open = false;                              ///< the source's streams find the pod
   bool keep_paused = false, told_once = false, came_in = false, detected = false, post_copy = false;
   bool qemu_seen = false;                              ///< the guest's process began to come in
