@@ -6,8 +6,11 @@ import re
 import signal
 
 import cluster
-from cluster import Console, run, vm, wait
+import ticks
+from cluster import Console, program, run, vm, wait
 from counting import Counting
+from migrating import Moves, Point
+from polling import Polling
 from test_volumes import add_disk, claim
 
 
@@ -180,6 +183,87 @@ class VolumeMoves(Counting):
         with Console(c, "dies") as console:
             console.login("root")
             self.assertIn("generation-", console.run("head -c 16 /dev/vdb"))
+
+
+# Passed only by migrations that fail, are called off, or end in post-copy.
+NOT_BY_A_MOVE = {"virt-handler.migration-before-source-store", "virt-handler.migration-after-source-store", "virt-handler.migration-post-copy"}
+
+
+class VolumeMoveFaults(Moves):
+    """kill -9 of virt-controller and of virt-handler at each named place of a move: the guest writes its disk and ticks all the
+    time, arrives on the new claim, and nobody is asked to recover anything."""
+
+    def begin(self, name, first):
+        recorder = ticks.Recorder(self.cluster)
+        self.addCleanup(recorder.close)
+        machine = add_disk(recorder.machine(name), "data", {"disk": {"bus": "virtio"}, "serial": "DATA01"}, {"persistentVolumeClaim": {"claimName": first}})
+        machine["spec"]["updateVolumesStrategy"] = "Migration"
+        # It ticks with its disk on the claim.
+        seed = [v for v in machine["spec"]["template"]["spec"]["volumes"] if v["name"] == "cloudinit"][0]["cloudInitNoCloud"]
+        on_claim = '$(for e in /sys/block/vd*; do [ "$(cat $e/serial)" = DATA01 ] && echo /dev/${e##*/}; done) </dev/null'
+        self.assertIn("/dev/${d##*/} </dev/null", seed["userData"])
+        seed["userData"] = seed["userData"].replace("/dev/${d##*/} </dev/null", on_claim)
+        self.cluster.apply(claim(first))
+        self.cluster.apply(machine)
+        self.cluster.wait_running(name)
+        wait("its disks can be migrated", lambda: self.condition(name, "StorageLiveMigratable") == "True")
+        recorder.goes_on(timeout=240)
+        return recorder
+
+    def moves(self, name, to, recorder, point, who):
+        """A move that loses `who` at `point`; a line about it."""
+        c, source = self.cluster, self.node(name)
+        before = claim_of(c.get("vmi", name)["spec"])
+        c.apply(claim(to))
+        arrived = lambda: self.node(name) != source and self.state(name).get("completed") and c.get("vmi", name)
+        asked = lambda: [t for t in c.get("vm", name)["status"].get("conditions", []) if t["type"] == "ManualRecoveryRequired"] or None
+        with Polling(0.3, asked) as recovery, Point(self, point, "kill" if who == "itself" else "stop", name, source) as at:
+            patch = [{"op": "replace", "path": f"/spec/template/spec/volumes/{self.index}/persistentVolumeClaim/claimName", "value": to}]
+            c.kubectl("patch", "vm", name, "--type=json", "-p", json.dumps(patch))
+            fired = at.reached(arrived, 240)
+            if fired and who != "itself":
+                try:
+                    self.assertTrue(self.kill(who, name, source), who)
+                finally:
+                    at.go_on()
+            vmi = wait(f"the guest is on {to}", arrived, 240)
+            fired = at.fired()
+        self.assertEqual(claim_of(vmi["spec"]), to)
+        self.assertFalse(vmi["status"].get("migratedVolumes"))
+        self.assertFalse(vmi["status"]["migrationState"].get("failed"))
+        vm_condition = lambda kind: [t for t in c.get("vm", name)["status"].get("conditions", []) if t["type"] == kind]
+        wait("the machine says the same", lambda: not vm_condition("VolumesChange"))
+        self.assertEqual(recovery.seen, [])
+        self.assertEqual(vm_condition("RestartRequired"), [])
+        self.runs_here(name, recorder)
+        wait("one QEMU", lambda: len(c.qemu_pids(vmi["metadata"]["uid"])) == 1, 60)
+        wait("the pod that was left is gone", lambda: len(c.get("pods", "-l", f"vm.kubevirt.io/name={name}")["items"]) == 1, 60)
+        c.kubectl("delete", "pvc", before, "--timeout=60s")
+        return fired, f"{point}: {who + ' killed' if fired else 'not on this path'}"
+
+    def test_either_program_lost_at_every_place(self):
+        c = self.cluster
+        recorder = self.begin("mover", "claim-0")
+        self.index = [v["name"] for v in c.get("vm", "mover")["spec"]["template"]["spec"]["volumes"]].index("data")
+        names = run([program("nodevirt"), "failpoints"]).stdout.split()
+        places = [n for n in names if re.search(r"^virt-(controller|handler)\.migration-|^virt-controller\.vm-(before|after)-volumes|^virt-controller\.vm-before-status", n)]
+        self.assertGreater(len(places), 15)
+        cases = [(point, "itself") for point in places]
+        cases += [(point, who) for point in ("virt-controller.vm-before-volumes", "virt-controller.vm-after-volumes", "virt-controller.migration-before-hand-over")
+                  for who in ("virt-handler/source", "virt-handler/target")]
+        cases += [(point, "virt-controller") for point in ("virt-handler.migration-before-release", "virt-handler.migration-before-target-store",
+                                                            "virt-handler.migration-after-target-store")]
+        only = re.compile(os.environ.get("NODEVIRT_MIGRATION_FAULTS", ""))
+        untouched = set()
+        for number, (point, who) in enumerate(cases):
+            if not only.search(f"{point} {who}"):
+                continue
+            with self.subTest(point=point, lost=who):
+                fired, told = self.moves("mover", f"claim-{number + 1}", recorder, point, who)
+                print(told, flush=True)
+                if not fired:
+                    untouched.add(point)
+        self.assertEqual(untouched - NOT_BY_A_MOVE, set(), "these places are on no path of a move")
 
 
 if __name__ == "__main__":
