@@ -1,6 +1,9 @@
 // The QMP client against a scripted monitor, honest and otherwise.
 #include <catch2/catch.hpp>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "pkg/libvirt/qmp_client.hpp"
 #include "tests/support/scripted_monitor.hpp"
 
@@ -40,4 +43,35 @@ TEST_CASE("QMP: what is no monitor, or lies, is an error in time") {
       CHECK_FALSE(QmpClient::connect(qemu.path(), 200ms).ok());
     }
   }
+}
+
+TEST_CASE("QMP: a command that is not answered is waited for before the next one is sent") {
+  // The second answer comes with the third command's, which is out of band.
+  Script qemu(kGreeting, {"{\"return\": {}, \"id\": 1}\n", "{\"event\": \"STOP\"}\n",
+                          "{\"return\": {\"late\": 1}, \"id\": 2}\n{\"return\": {}, \"id\": 3}\n", "{\"return\": {\"late\": 0}, \"id\": 4}\n"});
+  auto c = QmpClient::connect(qemu.path(), 5s, true);
+  REQUIRE(c.ok());
+  CHECK(c->execute("query-migrate", Json::object(), 100ms).error().code == Code::Unavailable);
+  CHECK(c->execute("query-migrate", Json::object(), 100ms).error().code == Code::Unavailable);  // not sent: it has no answer here
+  CHECK_FALSE(c->closed());
+  CHECK(c->execute_out_of_band("migrate-recover", Json::object(), 5s).ok());
+  auto answer = c->execute("query-migrate");
+  REQUIRE(answer.ok());
+  CHECK(int_at(*answer, {"late"}, 1) == 0);
+}
+
+TEST_CASE("QMP: a connection of an earlier process goes on after the rest of a line") {
+  int pair[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+  Fd qemu(pair[1]);
+  auto c = QmpClient::adopt(Fd(pair[0]));
+  std::string said = "est of it\"}}\n{\"event\": \"RESUME\"}\n{\"return\": {}, \"id\": 1}\n";
+  REQUIRE(::write(qemu.get(), said.data(), said.size()) == static_cast<ssize_t>(said.size()));
+  CHECK(c.execute("query-status", Json::object(), 100ms).error().code == Code::Unavailable);
+  auto events = c.drain_events();
+  REQUIRE(events.ok());
+  CHECK(*events == std::vector<std::string>{"RESUME"});
+  qemu.reset();
+  CHECK_FALSE(c.execute_out_of_band("migrate-recover", Json::object(), 100ms).ok());
+  CHECK(c.closed());
 }

@@ -182,6 +182,23 @@ TEST_CASE("streams carry every byte, both ways, and the end of each half") {
   }
 }
 
+TEST_CASE("in post-copy a memory stream is kept until the target takes it") {
+  Nodes nodes;
+  nodes.memory.reset();
+  std::filesystem::remove(nodes.target.path() / "memory.sock");
+  nodes.on_loop([&] { nodes.sockets->keep_trying("127.0.0.1:1"); });
+  {
+    Fd given_up = connect_to(nodes.source.path() / "memory.sock");
+    put(given_up, "nobody");
+  }
+  CHECK_FALSE(nodes.last_failure().empty());
+  Fd near = connect_to(nodes.source.path() / "memory.sock");
+  nodes.on_loop([&] { nodes.sockets->keep_trying(nodes.address()); });
+  nodes.memory = listen_at(nodes.target.path() / "memory.sock");
+  Fd far = accept_at(nodes.memory);
+  exchange(near, far, 70000, 3000);
+}
+
 TEST_CASE("parallel memory streams do not mix") {
   Nodes nodes;
   std::vector<Fd> near, far;
