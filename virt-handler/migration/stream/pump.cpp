@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 
 #include "virt-handler/migration/stream/pump_direction.hpp"
+#include "virt-handler/migration/stream/send_queue.hpp"
 
 namespace nodevirt::virt_handler::migration {
 
@@ -19,7 +20,7 @@ using Wait = Direction::Wait;
 /// Lives on the pump's thread.
 class PumpLoop {
  public:
-  PumpLoop(std::shared_ptr<Pump> pump, net::FdStream::Raw node, int pod) : pump_(std::move(pump)), raw_(std::move(node)) {
+  PumpLoop(std::shared_ptr<Pump> pump, net::FdStream::Raw node, int pod) : pump_(std::move(pump)), raw_(std::move(node)), to_link_(raw_.fd) {
     PumpEnd node_end{raw_.fd, raw_.ssl}, pod_end{pod, nullptr};
     if (raw_.ssl) {
       SSL_clear_mode(raw_.ssl, SSL_MODE_RELEASE_BUFFERS);
@@ -35,7 +36,10 @@ class PumpLoop {
     Wait in = Wait::None, out = Wait::None;
     while (!pump_->aborted_ && !(in == Wait::Done && out == Wait::Done)) {
       if (in == Wait::None) in = burst(*to_pod_, totals.to_pod);
-      if (out == Wait::None) out = burst(*from_pod_, totals.from_pod);
+      if (out == Wait::None) {
+        out = burst(*from_pod_, totals.from_pod);
+        to_link_.follow();
+      }
       pump_->moved_.store(totals.to_pod + totals.from_pod, std::memory_order_relaxed);
       if (in == Wait::Failed || out == Wait::Failed) {
         totals.error = in == Wait::Failed ? to_pod_->error() : from_pod_->error();
@@ -97,6 +101,7 @@ class PumpLoop {
 
   std::shared_ptr<Pump> pump_;
   net::FdStream::Raw raw_;
+  SendQueue to_link_;
   std::unique_ptr<Direction> to_pod_, from_pod_;
 };
 
