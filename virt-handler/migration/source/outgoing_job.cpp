@@ -219,7 +219,8 @@ void Outgoing::Impl::told(const launcher::v1::MigrationEvent& event, bool first)
       break;
     case E::ENDED:
       job_ended = true;
-      if (!event.error().empty()) give_up(event.error());
+      // Only this program has a job cancelled, and knows why; unless a person did, it was for what somebody else tells.
+      if (!event.error().empty()) give_up(event.error() == "cancelled" && !cancelled ? std::string(kCalledOff) : event.error());
       else if (post_copy || handover.decision() == SourceHandover::Decision::Released) ended_well(event.sample());
       handover.ended(event.error().empty());
       break;

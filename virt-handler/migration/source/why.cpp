@@ -8,7 +8,7 @@ namespace {
 
 // As virt-launcher (migration/cause.cpp) and the handover begin them.
 constexpr std::string_view kVague[] = {"the connection to the target's ", "the target cannot be reached", "the migration's stream broke",
-                                       "the migration ended; libvirt does not tell why", "the guest went on "};
+                                       "the migration ended; libvirt does not tell why", "the guest went on ", kCalledOff};
 
 // A stream of QEMU's or libvirtd's that could not be carried to where it belongs.
 std::string of_stream(const std::string& stream, const std::string& node) {
@@ -33,7 +33,7 @@ bool is_vague(std::string_view failure) {
 
 std::string why_it_failed(const Told& t) {
   if (!is_vague(t.failure)) return t.failure;
-  bool on_its_own = t.failure.starts_with("the guest went on ");
+  bool on_its_own = t.failure.starts_with("the guest went on ") || t.failure == kCalledOff;
   std::string rest = !t.failure.empty() && !on_its_own ? t.failure : t.stream;
   if (!t.target_end.empty()) return fmt::format("the target's {} on node {} has ended{}", t.target_end, t.target_node, rest.empty() ? "" : ": " + rest);
   if (!t.failure.empty() && !on_its_own) return t.failure;

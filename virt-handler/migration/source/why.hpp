@@ -12,6 +12,9 @@ struct Told {
   std::string target_node;
 };
 
+/// What a job's end says that virt-handler itself called off, for a reason of its own.
+constexpr std::string_view kCalledOff = "the migration was called off";
+
 /// Says only that something broke, not what: somebody else may know more.
 bool is_vague(std::string_view failure);
 std::string why_it_failed(const Told& told);

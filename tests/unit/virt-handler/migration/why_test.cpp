@@ -18,6 +18,8 @@ TEST_CASE("the first, true cause out of what is told of one end") {
            Case{"nobody knows more", {vague, "", refused, "b"}, vague},
            Case{"only the target tells", {"", "pod", "", "b"}, "the target's pod on node b has ended"},
            Case{"the guest went on, and the target tells", {"the guest went on at the source: QEMU's migration is failed", "QEMU", "", "b"}, "the target's QEMU on node b has ended"},
+           Case{"called off here for what the target tells", {std::string(kCalledOff), "QEMU", "", "b"}, "the target's QEMU on node b has ended"},
+           Case{"called off here, and nothing is known", {std::string(kCalledOff), "", "", "b"}, std::string(kCalledOff)},
            Case{"a stream that nobody took", {"", "", refused, "b"}, "the target's QEMU on node b has ended, or does not listen (" + refused + ")"},
            Case{"a node that nobody answers on", {"", "", unreachable, "b"}, "virt-handler of node b cannot be reached (" + unreachable + ")"},
            Case{"another refusal", {"", "", "the other node's virt-handler refused the stream: too many streams", "b"}, "the other node's virt-handler refused the stream: too many streams"},
