@@ -181,6 +181,7 @@ class Recorder(Judge):
         script = SCRIPT.format(host=host, port=port, pause_us=self.pause_us, pages=self.pages, step=self.step)
         out = vm(name, strategy=kw.pop("strategy", "Always"), user_data=script, **kw)
         spec = out["spec"]["template"]["spec"]
+        spec["domain"].setdefault("cpu", {}).setdefault("features", []).append({"name": "pge", "policy": "disable"})  # ticker.c
         spec["domain"]["devices"]["disks"].append({"name": "ticker", "disk": {"bus": "virtio"}, "serial": "TICKER"})
         spec["volumes"].append({"name": "ticker", "containerDisk": {"image": "test/ticker:latest"}})
         return out
