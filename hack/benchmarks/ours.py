@@ -1,7 +1,10 @@
 """Migrations of an instance of the cluster, as the measurements see them."""
-import datetime, glob, json, os, re, subprocess, threading, time
+import datetime, glob, json, os, re, time
 
 import cluster as C
+from benchmarks.api import Api
+
+MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstancemigrations"
 
 
 def seconds(text):
@@ -31,7 +34,7 @@ class Ours:
     """Migrates one instance to and fro."""
 
     def __init__(self, c, name):
-        self.c, self.name, self.count = c, name, 0
+        self.c, self.name, self.count, self.api = c, name, 0, Api(c)
         self.node = c.get("vmi", name)["status"]["nodeName"]
 
     def policy(self, annotations=None, **spec):
@@ -58,7 +61,7 @@ class Ours:
                 out[argv[argv.index("--node-name") + 1]] = int(pid)
         return out
 
-    def migrate(self, disable_tls=False, timeout=300):
+    def migrate(self, timeout=300):
         """{"began": when libvirt was asked for the job, "asked": when the cluster was, "ended", "ok", "error", "throttle": the
         most that was seen, "progress": the samples that were shown, "steered": what was done}"""
         self.count += 1
@@ -66,18 +69,13 @@ class Ours:
         pod = self.c.launcher_pod(self.name)["metadata"]["uid"]
         launcher = Log(glob.glob(f"{self.c.data}/nodes/*/pods/{pod}/containers/compute/log")[0])
         handler = Log(f"{self.c.data}/log/virt-handler-{self.node}.log")
-        watch = subprocess.Popen(["kubectl", "get", "vmim", "-w", "-o", "json", "--output-watch-events"], env=self.c.env,
-                                 stdout=subprocess.PIPE, text=True)
-        timer = threading.Timer(timeout, watch.kill)
-        timer.start()
-        asked = time.time()
         try:
-            self.c.kubectl("create", "-f", "-", input=json.dumps(
-                {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration", "metadata": {"name": migration},
-                 "spec": {"vmiName": self.name}}))
+            changes = self.api.watch(MIGRATIONS, timeout)
+            asked = time.time()
+            self.api.ask("POST", MIGRATIONS, {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
+                                              "metadata": {"name": migration}, "spec": {"vmiName": self.name}})
             progress, last = [], None
-            for line in watch.stdout:
-                item = json.loads(line)["object"]
+            for item in changes:
                 if item["metadata"]["name"] != migration:
                     continue
                 last = item
@@ -99,8 +97,6 @@ class Ours:
                     "throttle": max((p["throttlePercent"] for p in progress), default=0),
                     "steered": [list(s) for s in steered]}
         finally:
-            timer.cancel()
-            watch.kill(); watch.wait()
             launcher.close(); handler.close()
             C.run(["kubectl", "delete", "vmim", migration, "--wait=false"], env=self.c.env, check=False)
 

@@ -107,15 +107,15 @@ struct VmiController::Impl {
   void look_at_unarmed(Round& r) {
     Observation& s = r.seen;
     auto annotations = runtime::ObjectMeta::from_json(r.object).annotations;
-    auto seconds = api::fence_seconds(annotations);
-    if (!annotations.contains(std::string(api::kFenceAtStartAnnotation))) seconds.reset();  // its guest may have started without
+    bool armed_at_start = annotations.contains(std::string(api::kFenceAtStartAnnotation));  // else its guest may have started without
+    std::int64_t seconds = armed_at_start ? api::fence_seconds(annotations).value_or(0) : 0;
     bool lives = std::any_of(s.pods.begin(), s.pods.end(), [](const auto& p) { return !p->ended(); });
-    if (s.phase != "Scheduled" || !seconds || !lives || s.fence_left) {
+    if (s.phase != "Scheduled" || seconds == 0 || !lives || s.fence_left) {
       unarmed_since.erase(r.uid);
       return;
     }
     Clock::Duration waited = ctx.clock.now() - unarmed_since.emplace(r.uid, ctx.clock.now()).first->second;
-    Clock::Duration all = std::chrono::seconds(*seconds) + fence::margin(*seconds) + kHandlerSilence;
+    Clock::Duration all = std::chrono::seconds(seconds) + fence::margin(seconds) + kHandlerSilence;
     s.unarmed_left = std::max(Clock::Duration::zero(), all - waited);
   }
 
