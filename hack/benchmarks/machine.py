@@ -75,7 +75,7 @@ def stop_all(c):
 
 def memory(c, out):
     start_many(c, INSTANCES, "mem")
-    time.sleep(3)     # start-up garbage is not what is measured
+    time.sleep(35)    # start-up garbage is not what is measured: every 30 s the programs give back what they do not use
     pods, control = P.split(c)
     per_pod = [sum(P.pss_kib(p) for p in pids) / 1024 for pids in pods.values()]
     parts = {}
