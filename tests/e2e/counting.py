@@ -2,7 +2,7 @@
 import re
 
 import cluster
-from cluster import Console, run, vm, wait
+from cluster import Console, run, vm, wait, without_global_pages
 
 
 class Counting(cluster.Case):
@@ -13,7 +13,7 @@ class Counting(cluster.Case):
         super().tearDown()
 
     def begin(self, name, machine=None, migratable=True, **kw):
-        self.cluster.apply(machine or vm(name, strategy="Always", **kw))
+        self.cluster.apply(machine or without_global_pages(vm(name, strategy="Always", **kw)))
         self.cluster.wait_running(name)
         wait("it is known whether it can be migrated", lambda: self.condition(name, "LiveMigratable") == str(migratable))
         return self.cluster.get("vmi", name)

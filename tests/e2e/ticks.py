@@ -17,7 +17,7 @@ import threading
 import time
 
 import cluster
-from cluster import Failed, run, vm, wait
+from cluster import Failed, run, vm, wait, without_global_pages
 
 SO_TIMESTAMPNS = 35
 TICK = struct.Struct("<8I")
@@ -179,9 +179,8 @@ class Recorder(Judge):
         """A machine whose guest ticks to this recorder."""
         host, port = self.socket.getsockname()
         script = SCRIPT.format(host=host, port=port, pause_us=self.pause_us, pages=self.pages, step=self.step)
-        out = vm(name, strategy=kw.pop("strategy", "Always"), user_data=script, **kw)
+        out = without_global_pages(vm(name, strategy=kw.pop("strategy", "Always"), user_data=script, **kw))
         spec = out["spec"]["template"]["spec"]
-        spec["domain"].setdefault("cpu", {}).setdefault("features", []).append({"name": "pge", "policy": "disable"})  # ticker.c
         spec["domain"]["devices"]["disks"].append({"name": "ticker", "disk": {"bus": "virtio"}, "serial": "TICKER"})
         spec["volumes"].append({"name": "ticker", "containerDisk": {"image": "test/ticker:latest"}})
         return out
