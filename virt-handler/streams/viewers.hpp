@@ -13,7 +13,7 @@ namespace nodevirt::virt_handler {
 inline constexpr int kCloseNormal = 1000;
 inline constexpr int kCloseGoingAway = 1001;
 inline constexpr std::string_view kTakenOver = "taken over by another viewer";
-inline constexpr std::string_view kStreamEnded = "the instance has stopped, was restarted or has moved to another node";
+inline constexpr std::string_view kStreamEnded = "the instance has stopped, was restarted or has moved";
 inline constexpr std::string_view kHandlerStops = "virt-handler is being restarted";
 
 class Viewers {

@@ -74,7 +74,7 @@ Awaitable<Result<Outcome>> attach(Session& session, std::string name, std::share
     if (line->left) co_return Outcome{Ending::Left, ""};
     if (!message.ok()) co_return Outcome{Ending::Ended, message.error().message};
     if (message->closed) {
-      bool taken = message->close_reason.find("another") != std::string::npos;
+      bool taken = message->close_reason.find("taken over") != std::string::npos;
       co_return Outcome{taken ? Ending::TakenOver : Ending::Ended, message->close_reason};
     }
     print(message->data);
