@@ -31,25 +31,35 @@ class MigrationFaults(Moves):
     def all_of(self, name, cases):
         only = re.compile(os.environ.get("NODEVIRT_MIGRATION_FAULTS", ""))
         cases = [(point, who) for point, who in cases if only.search(f"{point} {who}")]
-        recorder = self.ticking(name, {"pace": name})
-        untouched = []
+        self.recorder = self.ticking(name, {"pace": name})
+        untouched, again = [], []
         for number, (point, who) in enumerate(cases):
             with self.subTest(point=point, lost=who):
-                try:
-                    told = self.loses(name, f"{name}-{number}", point, who, recorder, cancel=point in CANCELLED)
-                    outage, lost = self.moves_on(name, f"{name}-{number}-next", recorder)
-                except AssertionError as e:  # told at once: the end is far
-                    print(f"{point}: {who}: {e}", flush=True)
-                    raise
-                print(f"{told}; next: {outage:.0f} ms", flush=True)
+                told = self.one(name, f"{name}-{number}", point, who, again)
                 if "not on this path" in told:
                     untouched.append(point)
-            if recorder.failures or self.cluster.phase(name) != "Running":  # the others want a guest that is whole
-                self.cluster.kubectl("delete", "vm", name)
+        self.assertEqual(set(untouched) - ELSEWHERE, set(), "these places are on no path of these migrations")
+        self.assertLessEqual(len(again), 1 + len(cases) // 10, f"guests were lost too often for QEMU's own losses: {again}")
+
+    def one(self, name, migration, point, who, again):
+        """QEMU before 9.0 loses pages of emulated guests by itself (docs/migration.md), and sooner or later one of so many: a
+        case in which the guest is lost is repeated with another one, and all of them together may not be many."""
+        for attempt in range(3):
+            try:
+                told = self.loses(name, f"{migration}-{attempt}", point, who, self.recorder, cancel=point in CANCELLED)
+                outage, _ = self.moves_on(name, f"{migration}-{attempt}-next", self.recorder)
+                print(f"{told}; next: {outage:.0f} ms", flush=True)
+                return told
+            except AssertionError as e:  # told at once: the end is far
+                print(f"{point}: {who}: {e}", flush=True)
+                lost = self.recorder.memory_lost() or not self.recorder.failures and "the guest ticks" in str(e)
+                self.cluster.kubectl("delete", "migrationpolicy", name, "--ignore-not-found")
+                self.cluster.kubectl("delete", "vm", name)  # the others want a guest that is whole
                 self.cluster.wait_gone("vmi", name, 120)
-                recorder = self.ticking(name, {"pace": name})
-        untouched = set(untouched) - ELSEWHERE
-        self.assertEqual(untouched, set(), "these places are on no path of these migrations")
+                self.recorder = self.ticking(name, {"pace": name})
+                if not lost or attempt == 2:
+                    raise
+                again.append(f"{point} {who}")
 
     def test_own_death_at_every_place(self):
         """Whoever passes by dies there."""
