@@ -127,10 +127,19 @@ std::string MigrationController::Impl::obstacle_of(const Round& r) const {
   return processor_obstacle(target_selector(*view, source->meta.labels), others);
 }
 
+// A pod that the guest left earlier may still be ending on the node that the guest has come back to: the migration before
+// tells which one holds it.
 PodInformer::Ptr MigrationController::Impl::source_pod(const Round& r) const {
-  for (const auto& pod : ctx.pods.by_index("instance", string_at(*r.instance, {"metadata", "uid"})))
-    if (!pod->ended() && pod->node == r.seen.instance_node && (!r.seen.target || pod->meta.uid != r.seen.target->meta.uid)) return pod;
-  return nullptr;
+  const Json* before = find(*r.instance, {"status", "migrationState"});
+  bool moved = before && bool_at(*before, {"completed"}) && !bool_at(*before, {"failed"});
+  std::string holds = before ? string_at(*before, {moved ? "targetPod" : "sourcePod"}) : "";
+  PodInformer::Ptr best;
+  for (const auto& pod : ctx.pods.by_index("instance", string_at(*r.instance, {"metadata", "uid"}))) {
+    if (pod->ended() || pod->node != r.seen.instance_node || (r.seen.target && pod->meta.uid == r.seen.target->meta.uid)) continue;
+    if (pod->meta.name == holds) return pod;
+    if (!best || (best->deleting() && !pod->deleting())) best = pod;
+  }
+  return best;
 }
 
 }  // namespace nodevirt::virt_controller::migration

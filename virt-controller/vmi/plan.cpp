@@ -26,6 +26,7 @@ PodInformer::Ptr Observation::pod() const {
   for (const auto& p : pods) {
     if (moved && !node.empty() && p->node != node) continue;
     if (!best || (best->ended() && !p->ended())) best = p;
+    else if (best->deleting() && !best->ended() && !p->deleting() && !p->ended()) best = p;  // the guest left that one earlier
   }
   return best;
 }

@@ -175,6 +175,29 @@ TEST_CASE("from one node to the other") {
   CHECK(string_at(w.vmi(), {"status", "phase"}) == "Running");
 }
 
+TEST_CASE("a guest that came back leaves from the pod that it is in, not from the one that it left earlier") {
+  for (bool failed_since : {false, true}) {
+    Stage w;
+    w.instance();
+    w.edit(res::kPods, w.of(res::kPods, "virt-launcher-vm"), [&](Json& p) {
+      Json back = p;
+      back["metadata"]["name"] = "virt-launcher-vm-back";
+      for (const char* key : {"uid", "resourceVersion"}) back["metadata"].erase(key);
+      w.api->put(res::kPods, back);
+      p["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+      p["metadata"]["finalizers"] = {"x/y"};
+    });
+    w.edit(res::kVirtualMachineInstances, w.vmi(), [&](Json& i) {
+      i["status"]["migrationState"] = {{"migrationUid", "before"}, {"completed", true}, {"failed", failed_since},
+                                       {"sourcePod", failed_since ? "virt-launcher-vm-back" : "elsewhere"},
+                                       {"targetPod", failed_since ? "elsewhere" : "virt-launcher-vm-back"}};
+    });
+    w.migrate();
+    w.run_target();
+    CHECK(w.state()["sourcePod"] == "virt-launcher-vm-back");
+  }
+}
+
 TEST_CASE("the source's pod may end before the target has taken over") {
   Stage w;
   w.instance();
