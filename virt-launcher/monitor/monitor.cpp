@@ -79,7 +79,7 @@ ssize_t receive_with_descriptor(int socket, char* buffer, size_t size, int& fd) 
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = room;
-  message.msg_controllen = sizeof room;
+  message.msg_controllen = CMSG_LEN(sizeof fd);  // room for one, not for another that nobody would close
   ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (n <= 0) return n;
   for (cmsghdr* head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head))

@@ -65,6 +65,15 @@ std::function<void(std::string&)> without(std::string kind, std::string name) {
   };
 }
 
+// Until some of the memory has gone over.
+void begin_slowly(MigratingPair& pair) {
+  pair.start();
+  auto q = pair.migrate_request();
+  q.set_bandwidth_mib_per_second(1);
+  REQUIRE(pair.migrate(q).ok());
+  while (pair.await_source(Event::SAMPLE).sample().memory_processed_bytes() == 0) {}
+}
+
 }  // namespace
 
 TEST_CASE("the target has not enough memory for the guest", "[migration][long]") {
@@ -80,11 +89,7 @@ TEST_CASE("the target has not enough memory for the guest", "[migration][long]")
 
 TEST_CASE("the target's QEMU is killed, as the kernel does when memory is short", "[migration]") {
   MigratingPair pair;
-  pair.start();
-  auto q = pair.migrate_request();
-  q.set_bandwidth_mib_per_second(1);
-  REQUIRE(pair.migrate(q).ok());
-  while (pair.await_source(Event::SAMPLE).sample().memory_processed_bytes() == 0) {}
+  begin_slowly(pair);
   REQUIRE(::kill(pair.target->child("qemu-system"), SIGKILL) == 0);
   auto ended = pair.await_end();
   check_failed(pair, ended, {"the target's QEMU"});
@@ -94,11 +99,7 @@ TEST_CASE("the target's QEMU is killed, as the kernel does when memory is short"
 // QEMU loses count of the copy's filter there, and copies the disk no more (virt-launcher/migration/leftovers.hpp).
 TEST_CASE("the target's QEMU dies while the guest is being stopped and the disk's copy has something under way", "[migration]") {
   MigratingPair pair;
-  pair.start();
-  auto q = pair.migrate_request();
-  q.set_bandwidth_mib_per_second(1);
-  REQUIRE(pair.migrate(q).ok());
-  while (pair.await_source(Event::SAMPLE).sample().memory_processed_bytes() == 0) {}
+  begin_slowly(pair);
   pid_t qemu = pair.target->child("qemu-system");
   REQUIRE(::kill(qemu, SIGSTOP) == 0);
   for (int writes = 0; writes < 3; ++writes) pair.await_progress(pair.source);
