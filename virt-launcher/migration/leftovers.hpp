@@ -20,7 +20,7 @@ Result<void> drop_leftovers(const Execute& execute);
 /// Whether this QEMU can copy disks (still): FailedPrecondition with reason CopyFilterStays when not. To be asked after
 /// drop_leftovers. When a copy breaks while QEMU stops the guest (its target dies in the few milliseconds in which what is
 /// under way to it is awaited), QEMU loses count of the copy's filter in front of the disk (bdrv_next lets go of what the
-/// disk's backend shows by then, not of what it had taken hold of; so at least from 5.0 to 9.0). The filter stays without a
+/// disk's backend shows by then, not of what it had taken hold of; seen with 7.2). The filter stays without a
 /// job, nothing removes it, and QEMU refuses every further copy of that disk ("Need a root block node"). The guest is
 /// unharmed.
 Result<void> can_copy(const Execute& execute);
