@@ -11,11 +11,12 @@ constexpr std::uint32_t kParallelConnections = 8;
 /// Below this limit one connection, which keeps it within a few percent.
 constexpr std::uint64_t kParallelFromMib = 64;
 
-/// As KubeVirt: who has bounded or dedicated processors gets one stream, which needs one thread.
+/// As KubeVirt: who has bounded or dedicated processors gets one stream, which needs one thread. So does who has few: each
+/// connection is a thread here and one at the target, and QEMU before 8.2 keeps a processor busy besides, waiting for them.
 std::uint32_t connections_for(const api::Instance& vmi) {
   bool dedicated = vmi.spec.domain.cpu && vmi.spec.domain.cpu->dedicated_placement;
   bool limited = vmi.spec.domain.resources.limits.contains("cpu");
-  std::uint32_t most = std::min(kParallelConnections, std::thread::hardware_concurrency());
+  std::uint32_t most = std::min(kParallelConnections, std::thread::hardware_concurrency() / 2);
   return dedicated || limited || most < 2 ? 0 : most;
 }
 
@@ -43,10 +44,13 @@ launcher::v1::MigrateRequest migrate_request(const Settings& settings, const Sta
   *out.mutable_domain() = domain;
   out.set_bandwidth_mib_per_second(plan.bandwidth_mib_per_second);
   // QEMU 7.2 has no post-copy over several connections, and sends half a MiB at once over them: ten times a second, so that
-  // a small limit would not be kept. Its compressors need them.
+  // a small limit would not be kept. Its compressors run in their threads.
   bool limited = plan.bandwidth_mib_per_second > 0 && plan.bandwidth_mib_per_second < kParallelFromMib;
   bool compressed = settings.config.compression == "zstd" || settings.config.compression == "zlib";
-  out.set_parallel_connections(plan.allow_post_copy || (limited && !compressed) ? 0 : connections_for(vmi));
+  std::uint32_t connections = plan.allow_post_copy ? 0 : connections_for(vmi);
+  if (compressed && !plan.allow_post_copy) connections = std::max(connections, 1u);
+  else if (limited) connections = 0;
+  out.set_parallel_connections(connections);
   out.set_auto_converge(plan.auto_converge);
   out.set_allow_post_copy(plan.allow_post_copy);
   out.set_unsafe(settings.config.unsafe_migration_override);
