@@ -173,10 +173,11 @@ class Moves(cluster.Case):
         wait(f"the ticks come from {address}", lambda: recorder.side() == address, 20)
         recorder.check(self)
 
-    def loses(self, name, migration, point, who, recorder, cancel=False):
+    def loses(self, name, migration, point, who, recorder, cancel=False, late=0):
         """A migration that loses `who` when `point` is passed, and all that must hold after it. `who`: a program (victim()),
         itself:PROGRAM (whoever passes by), link (cut until the migration has ended) or link-back (for 3 s). `cancel`: the
-        migration is slow, and called off when it runs. Returns a line about it."""
+        migration is slow, and called off when it runs. `late`: the point may be passed so many seconds after the end. Returns a
+        line about it."""
         source, began = self.node(name), time.time()
         ended = lambda: self.phase(migration) in ("Succeeded", "Failed")
         if cancel:
@@ -187,7 +188,7 @@ class Moves(cluster.Case):
                 wait("it runs", lambda: at.fired() or ended() or self.phase(migration) == "Running", 120)
                 # Not deleted: it shall tell how it ended.
                 wait("called off", lambda: self.call_off(name, migration), 30)
-            reached = at.reached(ended, 120)
+            reached = at.reached(ended, 120, late)
             lost = reached
             try:
                 if reached and who.startswith("link"):
@@ -305,6 +306,8 @@ class Point:
         pids += [case.pod_pid(f.split("/pods/")[1].split("/")[0], "virt-launcher") for f in self.folders if "/pods/" in f]
         return [p for p in pids if p]
 
-    def reached(self, ended, timeout=60):
-        """Waits until it fired; False when the migration came to its `ended` without passing by."""
-        return wait(f"{self.point} or the end", lambda: "fired" if self.fired() else ended() and "ended", timeout) == "fired"
+    def reached(self, ended, timeout=60, late=0):
+        """Waits until it fired; False when the migration came to its `ended` without passing by, nor did within `late` seconds."""
+        wait(f"{self.point} or the end", lambda: self.fired() or ended(), timeout)
+        until = time.monotonic() + late
+        return wait("it fired or is late", lambda: "fired" if self.fired() else time.monotonic() >= until and "late", late + 5) == "fired"

@@ -18,8 +18,12 @@ PROGRAMS = ["virt-handler/source", "virt-handler/target", "virt-launcher/source"
 # Passed only by a migration that is called off.
 CANCELLED = {"launcher-cancel-after-abort", "launcher-target-abandon-recorded", "launcher-target-destroyed",
              "virt-handler.migration-before-source-store", "virt-handler.migration-after-source-store"}
-# Passed by one that is called off or fails before it began; its steps have unit tests.
-ELSEWHERE = {"virt-handler.migration-post-copy"}
+# Passed when its end can be seen already.
+LATE = {"launcher-migrate-job-over": 5, "virt-controller.migration-before-release": 15, "virt-handler.migration-after-source-store": 5}
+# On another path: post-copy alone; and where libvirt has ended the source's QEMU before it was to be released (on a machine with
+# nothing else to do it always has). integration/launcher-migration has the latter.
+ELSEWHERE = {"virt-handler.migration-post-copy", "launcher-migrate-job-over", "launcher-release-before-freeze", "launcher-release-frozen",
+             "launcher-release-recorded", "launcher-release-killed"}
 
 
 def places():
@@ -46,7 +50,7 @@ class MigrationFaults(Moves):
         case in which the guest is lost is repeated with another one, and all of them together may not be many."""
         for attempt in range(3):
             try:
-                told = self.loses(name, f"{migration}-{attempt}", point, who, self.recorder, cancel=point in CANCELLED)
+                told = self.loses(name, f"{migration}-{attempt}", point, who, self.recorder, cancel=point in CANCELLED, late=LATE.get(point, 0))
                 outage, _ = self.moves_on(name, f"{migration}-{attempt}-next", self.recorder)
                 print(f"{told}; next: {outage:.0f} ms", flush=True)
                 return told
