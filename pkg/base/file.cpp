@@ -58,26 +58,31 @@ Result<void> write_all(int fd, std::string_view content, const std::string& what
   return {};
 }
 
-}  // namespace
-
-Result<void> write_file_atomic(const fs::path& path, std::string_view content, mode_t mode) {
+Result<void> write_whole(const fs::path& path, std::string_view content, mode_t mode, bool to_disk) {
   fs::path folder = path.parent_path().empty() ? fs::path(".") : path.parent_path();
   fs::path temporary = folder / fmt::format(".{}.{}", path.filename().string(), random_suffix(8));
   std::string what = "write " + path.string();
   Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd) return errno_error(errno, what);
   Result<void> written = write_all(fd.get(), content, what);
-  if (written.ok() && (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0 ||
+  if (written.ok() && (::fchmod(fd.get(), mode) != 0 || (to_disk && ::fsync(fd.get()) != 0) ||
                        ::rename(temporary.c_str(), path.c_str()) != 0))
     written = errno_error(errno, what);
   if (!written.ok()) {
     ::unlink(temporary.c_str());
     return written;
   }
+  if (!to_disk) return {};
   Fd dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir || ::fsync(dir.get()) != 0) return errno_error(errno, what);
   return {};
 }
+
+}  // namespace
+
+Result<void> write_file_atomic(const fs::path& path, std::string_view content, mode_t mode) { return write_whole(path, content, mode, true); }
+
+Result<void> replace_file(const fs::path& path, std::string_view content, mode_t mode) { return write_whole(path, content, mode, false); }
 
 Result<void> make_dirs(const fs::path& path, mode_t mode) {
   std::error_code ec;

@@ -45,6 +45,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t max
 /// Replaces the file whole: temporary file in the same folder, fsync, rename, fsync of the folder.
 /// After a crash the file is the old one or the new one, never a mixture.
 Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content, mode_t mode = 0644);
+/// The same without waiting for the disk (milliseconds, on a busy one seconds): it survives this program's end, not the machine's.
+Result<void> replace_file(const std::filesystem::path& path, std::string_view content, mode_t mode = 0644);
 /// As std::filesystem::create_directories, then chmod of the last one.
 Result<void> make_dirs(const std::filesystem::path& path, mode_t mode = 0755);
 

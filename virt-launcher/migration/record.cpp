@@ -68,7 +68,7 @@ bool record_exists(const std::filesystem::path& folder) {
 Result<void> write_record(const std::filesystem::path& folder, const Record& record) {
   std::error_code ec;
   std::filesystem::create_directories(folder, ec);
-  return write_file_atomic(folder / kRecordFile, dump_json(to_json(record)) + "\n", 0644);
+  return replace_file(folder / kRecordFile, dump_json(to_json(record)) + "\n", 0644);
 }
 
 }  // namespace nodevirt::virt_launcher::migration

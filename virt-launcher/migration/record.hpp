@@ -1,4 +1,4 @@
-// What a migration's side has decided, so that it holds after a crash: one small file, replaced whole and synced.
+// What a migration's side has decided, so that it holds after a crash of the launcher: one small file, replaced whole.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -31,7 +31,7 @@ Result<Record> record_of(const Json& json);
 Result<Record> read_record(const std::filesystem::path& folder);
 /// A migration has touched this pod.
 bool record_exists(const std::filesystem::path& folder);
-/// Durable when it returns.
+/// When it returns it outlives this program. Not the machine: no pod does, and the guest would wait for the disk.
 Result<void> write_record(const std::filesystem::path& folder, const Record& record);
 
 }  // namespace nodevirt::virt_launcher::migration

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <fstream>
 #include <poll.h>
+#include <sstream>
 #include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
@@ -32,13 +33,39 @@ constexpr auto kCompletion = 3s;  // for QEMU to call the migration complete onc
 
 Error not_yet(std::string message) { return {Code::Unavailable, "NotYet", std::move(message)}; }
 
-// The process's state letter: "12 (name) S ...".
-char state_in(const std::filesystem::path& stat) {
+constexpr unsigned kExiting = 0x4;  // PF_EXITING
+
+struct Task {
+  char state = 0;      // 0: there is none
+  bool exits = false;  // it never returns to its program
+};
+
+// "12 (name) S ppid pgrp session tty tpgid flags ..."
+Task task_in(const std::filesystem::path& stat) {
   std::ifstream in(stat);
   std::string line;
   std::getline(in, line);
   auto close = line.rfind(')');
-  return close != std::string::npos && close + 2 < line.size() ? line[close + 2] : 0;
+  if (close == std::string::npos) return {};
+  std::istringstream rest(line.substr(close + 1));
+  Task t;
+  std::string skipped;
+  unsigned flags = 0;
+  rest >> t.state >> skipped >> skipped >> skipped >> skipped >> skipped >> flags;
+  t.exits = (flags & kExiting) || t.state == 'Z' || t.state == 'X';
+  return t;
+}
+
+// Whether it is so of every thread; nothing when there is no such process.
+std::optional<bool> tasks(pid_t pid, bool (*is)(const Task&)) {
+  std::error_code ec;
+  std::filesystem::directory_iterator entries(fmt::format("/proc/{}/task", pid), ec);
+  if (ec) return std::nullopt;
+  for (auto& entry : entries) {
+    Task task = task_in(entry.path() / "stat");
+    if (task.state != 0 && !is(task)) return false;
+  }
+  return true;
 }
 
 // What QEMU says of itself: nothing when the guest stands and the migration is complete, else the answer.
@@ -75,7 +102,7 @@ Result<Process> Process::open(pid_t pid, std::string_view name) {
   std::ifstream in(fmt::format("/proc/{}/comm", pid));
   std::string comm;
   std::getline(in, comm);
-  char state = state_in(fmt::format("/proc/{}/stat", pid));
+  char state = task_in(fmt::format("/proc/{}/stat", pid)).state;
   if (!comm.starts_with(name) || state == 'Z' || state == 'X') return Error(Code::NotFound, "the process is gone");
   return Process(pid, std::move(fd));
 }
@@ -94,17 +121,20 @@ bool Process::wait_end(std::chrono::milliseconds timeout) const {
 }
 
 bool Process::stopped() const {
-  std::error_code ec;
-  std::filesystem::directory_iterator threads(fmt::format("/proc/{}/task", pid_), ec);
-  if (ec) return false;
-  bool any = false;
-  for (auto& thread : threads) {
-    char state = state_in(thread.path() / "stat");
-    if (state == 'Z' || state == 'X' || state == 0) continue;  // ends just now
-    if (state != 'T' && state != 't') return false;
-    any = true;
+  auto still = tasks(pid_, [](const Task& t) { return t.exits || t.state == 'T' || t.state == 't'; });
+  return still.value_or(false) && !ends();
+}
+
+bool Process::ends() const {
+  return tasks(pid_, [](const Task& t) { return t.exits; }).value_or(false) || wait_end(0ms);
+}
+
+bool Process::wait_ends(std::chrono::milliseconds timeout) const {
+  for (auto until = Clock::now() + timeout;;) {
+    if (ends()) return true;
+    if (Clock::now() >= until) return false;
+    std::this_thread::sleep_for(200us);
   }
-  return any;
 }
 
 bool Process::wait_stopped(std::chrono::milliseconds timeout) const {
@@ -124,17 +154,18 @@ Result<Release> release(pid_t pid, const std::filesystem::path& monitor, const s
     return Release{true, "", {}};
   }
   Process& qemu = *opened;
+  if (qemu.ends()) return release(0, monitor, record);
   qemu.signal(SIGCONT);  // an earlier try may have ended between the freeze and its answer
   auto connected = QmpClient::connect(monitor);
   if (!connected.ok()) {
-    if (qemu.wait_end(0ms)) return release(0, monitor, record);
+    if (qemu.ends()) return release(0, monitor, record);
     return not_yet(connected.error().message);
   }
   QmpClient& qmp = *connected;
   Release out;
   auto looked = look(qmp, out.sample);
   if (!looked.ok()) {
-    if (qemu.wait_end(0ms)) return release(0, monitor, record);
+    if (qemu.ends()) return release(0, monitor, record);
     return looked.error().reason == "NotYet" ? looked.error() : not_yet(looked.error().message);
   }
   if (*looked) return **std::move(looked);
@@ -146,7 +177,7 @@ Result<Release> release(pid_t pid, const std::filesystem::path& monitor, const s
     return why;
   };
   if (!qemu.wait_stopped(5s)) {
-    if (qemu.wait_end(0ms)) return release(0, monitor, record);
+    if (qemu.ends()) return release(0, monitor, record);
     return let_go(not_yet("QEMU's threads do not stand still"));
   }
   NV_FAILPOINT(kFrozen);
@@ -160,7 +191,8 @@ Result<Release> release(pid_t pid, const std::filesystem::path& monitor, const s
   if (auto durable = record(); !durable.ok()) return let_go(durable.error());
   NV_FAILPOINT(kRecorded);
   qemu.signal(SIGKILL);
-  if (!qemu.wait_end(10s)) return not_yet("QEMU was killed and does not end");
+  // Its memory may take seconds to be given back; that is not waited for.
+  if (!qemu.wait_ends(10s)) return not_yet("QEMU was killed and does not end");
   NV_FAILPOINT(kKilled);
   out.released = true;
   return out;

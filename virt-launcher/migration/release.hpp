@@ -20,8 +20,12 @@ class Process {
   pid_t pid() const { return pid_; }
   /// False when it is gone.
   bool signal(int number) const;
-  /// True once it has ended (a zombie has).
+  /// True once it has ended (a zombie has): also its memory is given back.
   bool wait_end(std::chrono::milliseconds timeout) const;
+  /// None of its threads runs an instruction of it ever again; what the kernel did for them is done. Its memory may still be there: of a large
+  /// guest it takes seconds to give that back.
+  bool ends() const;
+  bool wait_ends(std::chrono::milliseconds timeout) const;
   /// Waits until every thread stands still (SIGSTOP). False when time is up.
   bool wait_stopped(std::chrono::milliseconds timeout) const;
   bool stopped() const;

@@ -166,9 +166,13 @@ TEST_CASE("a process is held, stopped, seen to stand still, and ended") {
   CHECK_FALSE(p->stopped());
   CHECK(p->signal(SIGSTOP));
   CHECK(p->wait_stopped(5s));
+  CHECK_FALSE(p->ends());
   CHECK_FALSE(p->wait_end(0ms));
   CHECK(p->signal(SIGKILL));
+  CHECK(p->wait_ends(5s));
+  CHECK_FALSE(p->stopped());
   CHECK(p->wait_end(5s));
+  CHECK(p->ends());
   int status = 0;
   ::waitpid(child, &status, 0);
   CHECK_FALSE(p->signal(SIGCONT));
@@ -247,6 +251,7 @@ TEST_CASE("the source is released only when its guest stands, stood and is whole
       CHECK((r.ok() && !r->released) == c.kept);
       if (!r.ok() && !c.record_fails) CHECK(r.error().reason == "NotYet");
       CHECK(recorded == (c.released || c.record_fails));
+      for (int i = 0; i < 5000 && qemu.alive() != c.alive; ++i) ::usleep(1000);  // it ends, and may not have ended
       CHECK(qemu.alive() == c.alive);
       if (c.alive) {
         for (int i = 0; i < 1000 && qemu.frozen(); ++i) ::usleep(1000);
@@ -255,6 +260,16 @@ TEST_CASE("the source is released only when its guest stands, stood and is whole
       if (c.released) CHECK(r->sample->downtime_ms() == 40);
     }
   }
+}
+
+TEST_CASE("a QEMU that is ending by itself is released without a word of it") {
+  Qemu qemu;
+  ::kill(qemu.pid, SIGTERM);
+  auto p = Process::open(qemu.pid, "qemu-system");
+  if (p.ok()) REQUIRE(p->wait_ends(5s));
+  auto done = release(qemu.pid, "/nonexistent", []() -> Result<void> { return {}; });
+  REQUIRE(done.ok());
+  CHECK(done->released);
 }
 
 TEST_CASE("what was recorded as released is ended, frozen or not") {
