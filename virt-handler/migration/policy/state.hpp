@@ -6,8 +6,8 @@
 
 namespace nodevirt::virt_handler::migration {
 
-/// Of a last step, where nobody said otherwise: KubeVirt's downtimeTuning begins with as much.
-inline constexpr std::uint64_t kFirstLimitMs = 150;
+/// Of a last step, where nobody said otherwise: little enough that an idle guest hardly notices.
+inline constexpr std::uint64_t kFirstLimitMs = 100;
 
 /// What QEMU was told, as far as is known.
 struct InForce {
