@@ -81,6 +81,19 @@ Result<void> can_copy(const Execute& execute) {
                "the guest can be migrated once it was restarted");
 }
 
+bool Cancelling::let_end(const Execute& execute, std::chrono::steady_clock::time_point now) {
+  constexpr std::string_view kCancelling = "cancelling";
+  auto job = execute("query-migrate", Json::object());
+  if (!job.ok() || string_at(*job, {"status"}) != kCancelling) {
+    since_.reset();
+    return false;
+  }
+  if (!since_) since_ = now;
+  if (now - *since_ < std::chrono::milliseconds(500)) return false;
+  since_ = now;
+  return execute("migrate-continue", {{"state", kCancelling}}).ok();
+}
+
 std::string block_state(const Execute& execute) {
   auto nodes = execute("query-named-block-nodes", {{"flat", true}});
   auto jobs = execute("query-jobs", Json::object());

@@ -19,6 +19,7 @@ NV_DECLARE_FAILPOINT(kJobOver, "launcher-migrate-job-over");
 namespace {
 
 constexpr auto kAgain = 10ms;  // libvirt takes no cancellation before its job has begun, nor copies disks yet
+constexpr auto kSwitchOver = 1s;  // QEMU is left alone meanwhile
 constexpr auto kMend = 500ms;  // between tries to go on with a post-copy that was interrupted
 constexpr int kUnattended = 20;  // tries, until a job that QEMU calls complete is over whatever libvirt does
 
@@ -114,6 +115,9 @@ void Source::follow(bool alone) {
   using Clock = std::chrono::steady_clock;
   auto interval = std::chrono::milliseconds(std::max(record().interval_ms, 50u));
   auto next = Clock::now() + interval;
+  auto switched = next;  // not before
+  Cancelling cancelling;
+  const Execute qemu = [this](std::string_view command, const Json& arguments) { return context_.monitor.execute(command, arguments); };
   std::unique_lock lock(mutex_);
   for (;;) {
     bool again = cancel_ || shared_among_;
@@ -122,6 +126,7 @@ void Source::follow(bool alone) {
     if (stop_ || phase_ == Phase::over) return;
     bool cancel = cancel_, post_copy = post_copy_ == PostCopy::now, look = Clock::now() >= next;
     bool ask = phase_ == Phase::running || phase_ == Phase::post_copy;
+    if (ask) switched = Clock::now();
     alone = alone || !job_runs_;
     if (alone && phase_ == Phase::post_copy) {
       lock.unlock();
@@ -130,7 +135,7 @@ void Source::follow(bool alone) {
     std::string uid = record_.uid;
     std::uint64_t bandwidth = bandwidth_;
     std::size_t disks = shared_among_;
-    bool copies = copies_disks_;
+    bool copies = copies_disks_, called_off = cancelled_;
     lock.unlock();
     if (disks) divide(bandwidth, disks);
     if (look) next = Clock::now() + interval;
@@ -158,6 +163,9 @@ void Source::follow(bool alone) {
     } else if (domain.error().code == Code::NotFound) {
       active = false;
     }
+    bool overdue = ask ? called_off || !active : Clock::now() >= switched + kSwitchOver;
+    if (look && overdue && cancelling.let_end(qemu, Clock::now()))
+      log::warning("migration {}: called off while the guest was being stopped: QEMU waited to be told to go on", uid);
     if (alone && !active) concluded("", true);
     lock.lock();
   }

@@ -69,3 +69,33 @@ TEST_CASE("a copy's filter without a copy is named before QEMU refuses the next 
   qemu.jobs = {{{"id", "drive-virtio-disk0"}, {"type", "mirror"}, {"status", "running"}}};  // it is that job's
   CHECK(can_copy(execute).ok());
 }
+
+TEST_CASE("a migration that was called off while QEMU was about to wait for its switch-over is let end") {
+  using namespace std::chrono_literals;
+  std::string status = "active";
+  std::vector<std::string> did;
+  bool deaf = false;
+  const Execute qemu = [&](std::string_view command, const Json& arguments) -> Result<Json> {
+    if (deaf) return Error(Code::Unavailable, "no answer");
+    if (command == "query-migrate") return Json{{"status", status}};
+    did.push_back(std::string(command) + " " + arguments.dump());
+    return Json::object();
+  };
+  std::chrono::steady_clock::time_point start{};
+  Cancelling cancelling;
+  CHECK_FALSE(cancelling.let_end(qemu, start));
+  CHECK_FALSE(cancelling.let_end(qemu, start + 1s));
+  status = "cancelling";
+  CHECK_FALSE(cancelling.let_end(qemu, start + 2s));
+  CHECK_FALSE(cancelling.let_end(qemu, start + 2400ms));
+  deaf = true;
+  CHECK_FALSE(cancelling.let_end(qemu, start + 4s));   // how it stands is not known
+  deaf = false;
+  CHECK_FALSE(cancelling.let_end(qemu, start + 5s));
+  CHECK(did.empty());
+  CHECK(cancelling.let_end(qemu, start + 5500ms));
+  CHECK(did == std::vector<std::string>{R"(migrate-continue {"state":"cancelling"})"});
+  status = "cancelled";
+  CHECK_FALSE(cancelling.let_end(qemu, start + 7s));
+  CHECK(did.size() == 1);
+}
