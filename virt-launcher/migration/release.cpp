@@ -29,6 +29,7 @@ NV_DECLARE_FAILPOINT(kKilled, "launcher-release-killed");
 namespace {
 
 constexpr std::string_view kQemu = "qemu-system";
+constexpr auto kAnswer = 500ms;   // of a QEMU that may be ending; it is asked again, and the guest stands still meanwhile
 constexpr auto kCompletion = 3s;  // for QEMU to call the migration complete once the target has it all
 
 Error not_yet(std::string message) { return {Code::Unavailable, "NotYet", std::move(message)}; }
@@ -71,11 +72,11 @@ std::optional<bool> tasks(pid_t pid, bool (*is)(const Task&)) {
 // What QEMU says of itself: nothing when the guest stands and the migration is complete, else the answer.
 Result<std::optional<Release>> look(QmpClient& qmp, std::optional<v1::MigrationSample>& sample) {
   for (auto until = Clock::now() + kCompletion;;) {
-    NV_TRY(Json status, qmp.execute("query-status"));
+    NV_TRY(Json status, qmp.execute("query-status", Json::object(), kAnswer));
     std::string word = string_at(status, {"status"});
     if (bool_at(status, {"running"}) || word == "running")
       return std::optional(Release{false, "the guest runs here", {}});
-    NV_TRY(Json job, qmp.execute("query-migrate"));
+    NV_TRY(Json job, qmp.execute("query-migrate", Json::object(), kAnswer));
     std::string step = string_at(job, {"status"});
     if (step == "completed") {
       sample = sample_of_qmp(job);
@@ -156,7 +157,7 @@ Result<Release> release(pid_t pid, const std::filesystem::path& monitor, const s
   Process& qemu = *opened;
   if (qemu.ends()) return release(0, monitor, record);
   qemu.signal(SIGCONT);  // an earlier try may have ended between the freeze and its answer
-  auto connected = QmpClient::connect(monitor);
+  auto connected = QmpClient::connect(monitor, kAnswer);
   if (!connected.ok()) {
     if (qemu.ends()) return release(0, monitor, record);
     return not_yet(connected.error().message);
