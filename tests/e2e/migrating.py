@@ -138,6 +138,11 @@ class Moves(cluster.Case):
                 pid = None
         return pid
 
+    def has_all(self, name, node):
+        """All of a guest is in the pod on that node."""
+        with open(f"{self.cluster.data}/nodes/{node}/pods/{self.pod_on(name, node)}/containers/compute/log", errors="replace") as log:
+            return "the guest: Suspended Paused" in log.read()
+
     # --- faults at named places ---
 
     def cut(self, node, on=True):
@@ -196,7 +201,8 @@ class Moves(cluster.Case):
                     self.cut(self.other(source))
                 elif reached and not who.startswith("itself"):
                     # Once the target has said that it has all, the source's QEMU is ended, by libvirt too: then there is no other.
-                    only = who == "qemu-system/target" and (point.startswith("launcher-release-") or not self.victim("qemu-system/source", name, source))
+                    only = who == "qemu-system/target" and (point.startswith("launcher-release-") or not self.victim("qemu-system/source", name, source)
+                                                            or self.has_all(name, self.other(source)))
                     lost = not only and self.kill(who, name, source)
             finally:
                 at.go_on()

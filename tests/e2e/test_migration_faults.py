@@ -56,7 +56,7 @@ class MigrationFaults(Moves):
                 outage, _ = self.moves_on(name, f"{migration}-{attempt}-next", self.recorder)
                 print(f"{told}; next: {outage:.0f} ms", flush=True)
                 return told
-            except (AssertionError, cluster.Failed) as e:  # told at once: the end is far
+            except (AssertionError, cluster.Failed, KeyError) as e:  # told at once: the end is far
                 print(f"{point}: {who}: {e}", flush=True)
                 stuck = "once it was restarted" in str(e)
                 lost = self.recorder.memory_lost() or not self.recorder.failures and "the guest ticks" in str(e)

@@ -215,8 +215,15 @@ bool Source::concluded(const std::string& error, bool lost) {
     return true;
   }
   auto domain = context_.domain(30s);
+  // libvirt ends QEMU as soon as the target has all; a libvirtd that dies then leaves nobody to tell it. Whether the guest may be the
+  // target's is for the release to say: a guest whose QEMU is gone cannot stay here.
+  bool left = false;
+  if (lost) {
+    std::lock_guard lock(mutex_);
+    left = phase_ == Phase::switched;
+  }
   if (!domain.ok()) {
-    if (domain.error().code == Code::NotFound) return over("the domain is gone"), true;
+    if (domain.error().code == Code::NotFound) return over(left ? "" : "the domain is gone"), true;
     return false;
   }
   if (lost)
@@ -224,7 +231,7 @@ bool Source::concluded(const std::string& error, bool lost) {
   auto s = domain->state();
   if (!s.ok()) return false;
   if (!s->active()) {
-    bool moved = libvirt::reason_word(s->state, s->reason) == "Migrated";
+    bool moved = libvirt::reason_word(s->state, s->reason) == "Migrated" || left;
     return over(moved ? "" : error.empty() ? "the guest has ended" : "the guest has ended: " + error), true;
   }
   if (stopped_by_post_copy(*s)) {

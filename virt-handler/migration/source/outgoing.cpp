@@ -15,6 +15,8 @@ constexpr Clock::Duration kOldCalls = 35s;
 constexpr Clock::Duration kAnswer = 1s;
 /// Until the job of a guest that went on, or the target, has told why it failed.
 constexpr Clock::Duration kCause = 3s;
+/// Until the streams to a target that has ended are cut: libvirt waits for as long as one of them seems to lead somewhere.
+constexpr Clock::Duration kTargetGone = 1s;
 /// libvirt's own end of the job, after the guest has moved.
 constexpr Clock::Duration kJobEnd = 10s;
 /// Until the last word of the progress has been written.
@@ -117,6 +119,11 @@ Awaitable<void> Outgoing::Impl::tick() {
     if (job_ended && recovered && handover.decision() == SourceHandover::Decision::Open && ticks % 2 == 0)
       spawn(deps.executor, see_whether_it_runs(), "migration: look at the guest");
     if (end_due && deps.clock.now() >= *end_due) tell_the_end();
+    if (target_ended_at && sockets && !job_ended && handover.decision() == SourceHandover::Decision::Open &&
+        deps.clock.now() - *target_ended_at >= kTargetGone) {
+      target_ended_at.reset();
+      sockets->end_streams();
+    }
     if (released_said_at && deps.clock.now() - *released_said_at >= kAnswer) handover.answer_overdue();
     // What the informer does not tell: the instance is another node's as soon as the guest has moved.
     if (handover.decision() != SourceHandover::Decision::Open && ticks % 4 == 0) spawn(deps.executor, refresh(), "migration: read the instance");
