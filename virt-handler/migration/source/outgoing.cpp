@@ -119,11 +119,8 @@ Awaitable<void> Outgoing::Impl::tick() {
     if (job_ended && recovered && handover.decision() == SourceHandover::Decision::Open && ticks % 2 == 0)
       spawn(deps.executor, see_whether_it_runs(), "migration: look at the guest");
     if (end_due && deps.clock.now() >= *end_due) tell_the_end();
-    if (target_ended_at && sockets && !job_ended && handover.decision() == SourceHandover::Decision::Open &&
-        deps.clock.now() - *target_ended_at >= kTargetGone) {
-      target_ended_at.reset();
-      sockets->end_streams();
-    }
+    if (to_nowhere && !job_ended && handover.decision() == SourceHandover::Decision::Open && deps.clock.now() - to_nowhere->since >= kTargetGone)
+      std::exchange(to_nowhere, std::nullopt)->end();
     if (released_said_at && deps.clock.now() - *released_said_at >= kAnswer) handover.answer_overdue();
     // What the informer does not tell: the instance is another node's as soon as the guest has moved.
     if (handover.decision() != SourceHandover::Decision::Open && ticks % 4 == 0) spawn(deps.executor, refresh(), "migration: read the instance");

@@ -105,7 +105,11 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   bool gone = false, over = false;
   std::string failure;            ///< why it does not succeed; the first reason is kept
   std::string target_end;         ///< what has ended at the target, as its node tells (prepared.hpp)
-  std::optional<Clock::Time> target_ended_at;  ///< and the streams there are not cut yet
+  struct ToNowhere {
+    Clock::Time since;
+    std::function<void()> end;
+  };
+  std::optional<ToNowhere> to_nowhere;  ///< the streams to what has ended there; post-copy begins anew, with streams of its own
   std::string stream_failure;     ///< what broke on the way; told when nobody knows better
   std::optional<Clock::Time> kept_since;
   std::string target_gone;                                     ///< why nothing of the guest can be at the target any more

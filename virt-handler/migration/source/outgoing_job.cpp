@@ -174,11 +174,11 @@ void Outgoing::Impl::heard(const Json& message) {
   } else if (type == "ended") {
     std::string what = string_at(message, {"what"});
     if (what == "QEMU" || what == "pod") target_end = what;
-    if (!target_end.empty()) target_ended_at = deps.clock.now();
+    if (!target_end.empty() && sockets) to_nowhere = {deps.clock.now(), sockets->ending_these()};
     log::info("{}/{}: migration {}: node {} tells that its {} has ended", ns, name, id, state.target_node, target_end);
   } else if (type == "loaded") {
     target_end.clear();
-    target_ended_at.reset();
+    to_nowhere.reset();
     handover.target_loaded();
   } else if (type == "resumed") {
     handover.target_resumed();

@@ -153,6 +153,13 @@ void PodSockets::end_streams() {
     if (auto pump = weak.lock()) pump->abort();
 }
 
+std::function<void()> PodSockets::ending_these() const {
+  return [these = impl_->pumps] {
+    for (const auto& weak : these)
+      if (auto pump = weak.lock()) pump->abort();
+  };
+}
+
 std::size_t PodSockets::streams() const { return *impl_->streams; }
 
 std::uint64_t PodSockets::bytes() const {

@@ -44,6 +44,8 @@ class PodSockets {
   void stop();
   /// Ends what is open too.
   void end_streams();
+  /// Ends, when it is called, the streams that are open now, and none that are made later.
+  std::function<void()> ending_these() const;
   std::size_t streams() const;
   std::uint64_t bytes() const;      ///< carried by the streams that are open
 

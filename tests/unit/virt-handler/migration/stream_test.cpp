@@ -232,6 +232,23 @@ TEST_CASE("a reader that is gone ends the writer") {
   CHECK(ended);
 }
 
+TEST_CASE("the streams to a target that has ended are cut, and not those of its next try") {
+  Nodes nodes;
+  Fd near = connect_to(nodes.source.path() / "disk.sock"), far = accept_at(nodes.disk);
+  put(near, "hello");
+  char first = 0;
+  REQUIRE(recv(far.get(), &first, 1, 0) == 1);
+  auto end = nodes.on_loop([&] { return nodes.sockets->ending_these(); });
+  Fd later = connect_to(nodes.source.path() / "disk.sock"), there = accept_at(nodes.disk);
+  put(later, "hello");
+  REQUIRE(recv(there.get(), &first, 1, 0) == 1);
+  nodes.on_loop(end);
+  CHECK(take_all(near).empty());
+  CHECK(take_all(far).size() <= 4);
+  put(there, "x");
+  CHECK(recv(later.get(), &first, 1, 0) == 1);
+}
+
 TEST_CASE("a forgotten migration's streams end, and no new one is let in") {
   Nodes nodes;
   Fd near = connect_to(nodes.source.path() / "memory.sock"), far = accept_at(nodes.memory);
