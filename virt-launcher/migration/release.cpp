@@ -57,16 +57,17 @@ Task task_in(const std::filesystem::path& stat) {
   return t;
 }
 
-// Whether it is so of every thread; nothing when there is no such process.
+// Whether it is so of every thread; nothing when they cannot be listed. A thread that cannot be read may do anything.
 std::optional<bool> tasks(pid_t pid, bool (*is)(const Task&)) {
-  std::error_code ec;
-  std::filesystem::directory_iterator entries(fmt::format("/proc/{}/task", pid), ec);
-  if (ec) return std::nullopt;
-  for (auto& entry : entries) {
-    Task task = task_in(entry.path() / "stat");
-    if (task.state != 0 && !is(task)) return false;
+  std::error_code ec, gone;
+  bool any = false;
+  for (std::filesystem::directory_iterator at(fmt::format("/proc/{}/task", pid), ec), end; !ec && at != end; at.increment(ec)) {
+    Task task = task_in(at->path() / "stat");
+    if (task.state == 0 && !std::filesystem::exists(at->path(), gone) && !gone) continue;  // it has ended just now
+    if (task.state == 0 || !is(task)) return false;
+    any = true;
   }
-  return true;
+  return ec || !any ? std::nullopt : std::optional(true);
 }
 
 // What QEMU says of itself: nothing when the guest stands and the migration is complete, else the answer.
@@ -100,12 +101,14 @@ Result<Process> Process::open(pid_t pid, std::string_view name) {
     return errno_error(errno, "open the process");
   }
   // Read after the descriptor is held: what it says is of the process that the descriptor means.
+  Process process(pid, std::move(fd));
   std::ifstream in(fmt::format("/proc/{}/comm", pid));
   std::string comm;
   std::getline(in, comm);
   char state = task_in(fmt::format("/proc/{}/stat", pid)).state;
+  if ((comm.empty() || state == 0) && !process.wait_end(0ms)) return Error(Code::Unavailable, "what process it is cannot be read");
   if (!comm.starts_with(name) || state == 'Z' || state == 'X') return Error(Code::NotFound, "the process is gone");
-  return Process(pid, std::move(fd));
+  return process;
 }
 
 bool Process::signal(int number) const { return ::syscall(SYS_pidfd_send_signal, fd_.get(), number, nullptr, 0) == 0; }

@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -168,6 +169,16 @@ TEST_CASE("a process is held, stopped, seen to stand still, and ended") {
   CHECK(p->wait_stopped(5s));
   CHECK_FALSE(p->ends());
   CHECK_FALSE(p->wait_end(0ms));
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  rlimit none{0, files.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);  // who cannot look does not say that it is gone
+  bool ends = p->ends(), stopped = p->stopped();
+  auto other = Process::open(child, "unit_virt");
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  CHECK_FALSE(ends);
+  CHECK_FALSE(stopped);
+  CHECK((!other.ok() && other.error().code != Code::NotFound));
   CHECK(p->signal(SIGKILL));
   CHECK(p->wait_ends(5s));
   CHECK_FALSE(p->stopped());
