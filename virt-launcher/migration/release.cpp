@@ -94,6 +94,7 @@ Result<std::optional<Release>> look(QmpClient& qmp, std::optional<v1::MigrationS
 }  // namespace
 
 Result<Process> Process::open(pid_t pid, std::string_view name) {
+  if (pid == kUnknownProcess) return Error(Code::Unavailable, "the process could not be looked for");
   if (pid <= 1) return Error(Code::NotFound, "there is no process");
   Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!fd) {

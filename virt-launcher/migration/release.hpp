@@ -12,10 +12,13 @@ namespace nodevirt::virt_launcher::migration {
 
 namespace v1 = nodevirt::launcher::v1;
 
+/// There may be a process, and it could not be looked for.
+inline constexpr pid_t kUnknownProcess = -1;
+
 /// A process, held by a descriptor: its number cannot come to mean another.
 class Process {
  public:
-  /// NotFound when there is no such process, or its command name does not begin with `name`.
+  /// NotFound when there is no such process, or its command name does not begin with `name`. Whatever else goes wrong, it may be there.
   static Result<Process> open(pid_t pid, std::string_view name);
   pid_t pid() const { return pid_; }
   /// False when it is gone.

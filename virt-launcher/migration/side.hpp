@@ -28,7 +28,7 @@ struct Context {
   std::string domain_name;
   /// Waits for libvirtd as long; NotFound without the domain.
   std::function<Result<libvirt::Domain>(std::chrono::milliseconds)> domain;
-  /// QEMU's process by libvirt's pid file; 0 when there is none.
+  /// QEMU's process by libvirt's pid file; 0 when there is none, kUnknownProcess when that cannot be told.
   std::function<pid_t()> qemu_pid;
   /// Work for the launcher's own thread.
   std::function<void(std::function<void()>, std::chrono::milliseconds)> post;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "pkg/domain/domain.hpp"
+#include "virt-launcher/migration/release.hpp"
 
 namespace nodevirt::virt_launcher::migration {
 
@@ -13,14 +14,16 @@ bool alive(pid_t pid) { return pid > 1 && ::access(fmt::format("/proc/{}/stat", 
 
 // The process whose command line has this monitor: libvirt's pid file may be lost, and "no process" must be true.
 pid_t find_qemu(const std::string& monitor) {
-  std::error_code ec;
-  for (auto& entry : std::filesystem::directory_iterator("/proc", ec)) {
-    pid_t pid = static_cast<pid_t>(std::atoi(entry.path().filename().c_str()));
+  std::error_code ec, gone;
+  bool all = true;
+  for (std::filesystem::directory_iterator at("/proc", ec), end; !ec && at != end; at.increment(ec)) {
+    pid_t pid = static_cast<pid_t>(std::atoi(at->path().filename().c_str()));
     if (pid <= 1) continue;
-    auto line = read_file(entry.path() / "cmdline", 1u << 20);
-    if (line.ok() && line->find("id=nodevirt-monitor,") != std::string::npos && line->find(monitor) != std::string::npos) return pid;
+    auto line = read_file(at->path() / "cmdline", 1u << 20);
+    if (!line.ok()) all = all && !std::filesystem::exists(at->path(), gone);
+    else if (line->find("id=nodevirt-monitor,") != std::string::npos && line->find(monitor) != std::string::npos) return pid;
   }
-  return 0;
+  return all && !ec ? 0 : kUnknownProcess;
 }
 
 }  // namespace

@@ -198,6 +198,9 @@ TEST_CASE("a QEMU that is gone is released, and only once that is recorded") {
   CHECK(recorded == 1);
   auto failed = release(0, "/nonexistent", []() -> Result<void> { return Error(Code::ResourceExhausted, "the disk is full"); });
   CHECK(failed.error().code == Code::ResourceExhausted);
+  auto unknown = release(kUnknownProcess, "/nonexistent", []() -> Result<void> { return {}; });
+  REQUIRE_FALSE(unknown.ok());
+  CHECK(unknown.error().code == Code::Unavailable);
 }
 
 namespace {
