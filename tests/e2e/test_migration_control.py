@@ -157,7 +157,7 @@ class Control(cluster.Case):
             self.cluster.virtctl("migrate", "slow", "--wait", "--timeout", "120", timeout=150)
         disks = {p["diskRemainingBytes"] for p in told.seen if p["iteration"] == 0}
         self.assertEqual(max(p["diskTotalBytes"] for p in told.seen) >> 20, 32)
-        self.assertGreater(len(disks), 2, disks)
+        self.assertTrue([d for d in disks if 0 < d < 32 << 20], disks)   # QEMU copies as much as 16 MiB at once
         passes = {p["remainingBytes"] for p in told.seen if p["iteration"] == 1}
         self.assertGreater(len(passes), 3, passes)
         last = json.loads(self.vmims("slow")[0]["metadata"]["annotations"]["nodevirt.io/migration-progress"])
