@@ -109,7 +109,8 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
     Clock::Time since;
     std::function<void()> end;
   };
-  std::optional<ToNowhere> to_nowhere;  ///< the streams to what has ended there; post-copy begins anew, with streams of its own
+  bool begins_once = false;             ///< post-copy begins the job anew, with another QEMU at the target
+  std::optional<ToNowhere> to_nowhere;  ///< the streams to what has ended there
   std::string stream_failure;     ///< what broke on the way; told when nobody knows better
   std::optional<Clock::Time> kept_since;
   std::string target_gone;                                     ///< why nothing of the guest can be at the target any more

@@ -75,6 +75,7 @@ Awaitable<Result<void>> Outgoing::Impl::try_to_begin() {
   policy.emplace(settings);
   memory_bytes = settings.memory_bytes;
   StartPlan plan = policy->start();
+  begins_once = !plan.allow_post_copy;
   std::shared_ptr<Launcher> launcher = find_launcher()();
   if (!launcher) co_return Error{Code::Unavailable, "the source's pod is gone"};
   std::weak_ptr<Impl> weak = self;
@@ -174,7 +175,7 @@ void Outgoing::Impl::heard(const Json& message) {
   } else if (type == "ended") {
     std::string what = string_at(message, {"what"});
     if (what == "QEMU" || what == "pod") target_end = what;
-    if (!target_end.empty() && sockets) to_nowhere = {deps.clock.now(), sockets->ending_these()};
+    if (!target_end.empty() && sockets && begins_once) to_nowhere = {deps.clock.now(), sockets->ending_these()};
     log::info("{}/{}: migration {}: node {} tells that its {} has ended", ns, name, id, state.target_node, target_end);
   } else if (type == "loaded") {
     target_end.clear();
