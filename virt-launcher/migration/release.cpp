@@ -145,7 +145,7 @@ bool Process::wait_ends(std::chrono::milliseconds timeout) const {
 bool Process::wait_stopped(std::chrono::milliseconds timeout) const {
   for (auto until = Clock::now() + timeout;;) {
     if (stopped()) return true;
-    if (Clock::now() >= until) return false;
+    if (ends() || Clock::now() >= until) return false;
     std::this_thread::sleep_for(200us);
   }
 }

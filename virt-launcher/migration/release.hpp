@@ -29,7 +29,7 @@ class Process {
   /// guest it takes seconds to give that back.
   bool ends() const;
   bool wait_ends(std::chrono::milliseconds timeout) const;
-  /// Waits until every thread stands still (SIGSTOP). False when time is up.
+  /// Waits until every thread stands still (SIGSTOP). False when time is up, or as soon as it ends instead.
   bool wait_stopped(std::chrono::milliseconds timeout) const;
   bool stopped() const;
 

@@ -182,6 +182,7 @@ TEST_CASE("a process is held, stopped, seen to stand still, and ended") {
   CHECK(p->signal(SIGKILL));
   CHECK(p->wait_ends(5s));
   CHECK_FALSE(p->stopped());
+  CHECK_FALSE(p->wait_stopped(std::chrono::minutes(10)));  // it never will: that is seen at once
   CHECK(p->wait_end(5s));
   CHECK(p->ends());
   int status = 0;
