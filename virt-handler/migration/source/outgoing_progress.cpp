@@ -46,6 +46,7 @@ void Outgoing::Impl::tell_the_end() {
   // In post-copy the end of the pause is the launcher's to tell.
   if (switched_at && resumed_at && !post_copy) took.pause = *resumed_at - *switched_at;
   if (asked_at) took.all = (post_copy ? deps.clock.now() : resumed_at.value_or(deps.clock.now())) - *asked_at;
+  if (sockets) took.sent_bytes = sockets->sent();
   progress = final_progress(id, progress, *final_sample, took, deps.clock.wall());
   write_again = true;
   if (!std::exchange(writing_progress, true)) spawn(deps.executor, write_progress(), "migration: progress");

@@ -146,12 +146,14 @@ api::MigrationProgress final_progress(const std::string& migration, const std::o
   out.uid = migration;
   if (out.mode.empty()) out.mode = to_string(Mode::PreCopy);
   std::uint64_t disks = std::max(out.disk_total_bytes, end.disk_total);
+  out.iteration = std::max<std::uint64_t>(out.iteration, end.iteration);
   if (end.memory_total > 0) {
-    out.iteration = std::max<std::uint64_t>(out.iteration, end.iteration);
     out.total_bytes = end.memory_total + disks;
     out.processed_bytes = std::max(out.processed_bytes, end.memory_processed + disks);
     out.throttle_percent = end.throttle_percent;
   }
+  // Those of a job that was not asked at its end are of some time before, if there are any.
+  if (!end.completed) out.processed_bytes = std::max(out.processed_bytes, took.sent_bytes);
   out.disk_total_bytes = disks;
   out.remaining_bytes = out.disk_remaining_bytes = 0;
   out.predicted_end_s = 0;

@@ -23,9 +23,10 @@ std::optional<launcher::v1::SteerRequest> steer_request(const Action& action, co
 api::MigrationProgress progress_of(const std::string& migration, const Sample& sample, const Decision& decision, std::uint64_t memory_bytes,
                                    Clock::WallTime now);
 
-/// How long it took by our own clock, where that is known.
+/// What we have seen of it ourselves: how long it took, where that is known, and how much its streams carried.
 struct Took {
   std::optional<Clock::Duration> all, pause;
+  std::uint64_t sent_bytes = 0;
 };
 /// The last word. `before`: the last one so far, if any; `end`: the finished job's sample, which may be empty.
 api::MigrationProgress final_progress(const std::string& migration, const std::optional<api::MigrationProgress>& before, const Sample& end,

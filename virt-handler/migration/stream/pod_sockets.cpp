@@ -59,6 +59,7 @@ struct PodSockets::Impl : std::enable_shared_from_this<Impl> {
   std::vector<std::shared_ptr<asio::posix::stream_descriptor>> listeners;
   std::vector<std::weak_ptr<Pump>> pumps;
   const std::shared_ptr<std::atomic<std::size_t>> streams = std::make_shared<std::atomic<std::size_t>>(0);
+  const Pump::Counter sent = std::make_shared<std::atomic<std::uint64_t>>(0);
   bool stopped = false, keep_trying = false;
 
   Awaitable<void> accept(std::shared_ptr<asio::posix::stream_descriptor> listener, Channel channel);
@@ -116,7 +117,7 @@ Awaitable<void> PodSockets::Impl::carry(int fd, Channel channel) {
     --*open;
   };
   std::erase_if(pumps, [](const auto& pump) { return pump.expired(); });
-  pumps.push_back(Pump::start((*opened)->release(), pod.release(), ended));
+  pumps.push_back(Pump::start((*opened)->release(), pod.release(), ended, bulk ? sent : nullptr));
 }
 
 PodSockets::PodSockets(Deps deps) : impl_(std::make_shared<Impl>(std::move(deps))) {}
@@ -162,11 +163,6 @@ std::function<void()> PodSockets::ending_these() const {
 
 std::size_t PodSockets::streams() const { return *impl_->streams; }
 
-std::uint64_t PodSockets::bytes() const {
-  std::uint64_t out = 0;
-  for (const auto& weak : impl_->pumps)
-    if (auto pump = weak.lock()) out += pump->bytes();
-  return out;
-}
+std::uint64_t PodSockets::sent() const { return *impl_->sent; }
 
 }  // namespace nodevirt::virt_handler::migration

@@ -47,7 +47,7 @@ class PodSockets {
   /// Ends, when it is called, the streams that are open now, and none that are made later.
   std::function<void()> ending_these() const;
   std::size_t streams() const;
-  std::uint64_t bytes() const;      ///< carried by the streams that are open
+  std::uint64_t sent() const;       ///< bytes of memory and disks that the target's node was given, by the streams that have ended too
 
  private:
   struct Impl;

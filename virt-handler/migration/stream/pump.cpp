@@ -20,7 +20,8 @@ using Wait = Direction::Wait;
 /// Lives on the pump's thread.
 class PumpLoop {
  public:
-  PumpLoop(std::shared_ptr<Pump> pump, net::FdStream::Raw node, int pod) : pump_(std::move(pump)), raw_(std::move(node)), to_link_(raw_.fd) {
+  PumpLoop(std::shared_ptr<Pump> pump, net::FdStream::Raw node, int pod, Pump::Counter from_pod)
+      : pump_(std::move(pump)), raw_(std::move(node)), to_link_(raw_.fd), counter_(std::move(from_pod)) {
     PumpEnd node_end{raw_.fd, raw_.ssl}, pod_end{pod, nullptr};
     if (raw_.ssl) {
       SSL_clear_mode(raw_.ssl, SSL_MODE_RELEASE_BUFFERS);
@@ -37,10 +38,11 @@ class PumpLoop {
     while (!pump_->aborted_ && !(in == Wait::Done && out == Wait::Done)) {
       if (in == Wait::None) in = burst(*to_pod_, totals.to_pod);
       if (out == Wait::None) {
+        std::uint64_t before = totals.from_pod;
         out = burst(*from_pod_, totals.from_pod);
+        if (counter_) counter_->fetch_add(totals.from_pod - before, std::memory_order_relaxed);
         to_link_.follow();
       }
-      pump_->moved_.store(totals.to_pod + totals.from_pod, std::memory_order_relaxed);
       if (in == Wait::Failed || out == Wait::Failed) {
         totals.error = in == Wait::Failed ? to_pod_->error() : from_pod_->error();
         break;
@@ -102,15 +104,16 @@ class PumpLoop {
   std::shared_ptr<Pump> pump_;
   net::FdStream::Raw raw_;
   SendQueue to_link_;
+  Pump::Counter counter_;
   std::unique_ptr<Direction> to_pod_, from_pod_;
 };
 
-std::shared_ptr<Pump> Pump::start(net::FdStream::Raw node, int pod_fd, std::function<void(const Totals&)> ended) {
+std::shared_ptr<Pump> Pump::start(net::FdStream::Raw node, int pod_fd, std::function<void(const Totals&)> ended, Counter from_pod) {
   std::shared_ptr<Pump> pump(new Pump(node.fd, pod_fd));
-  auto work = [pump, node = std::move(node), pod_fd, ended = std::move(ended)]() mutable {
+  auto work = [pump, node = std::move(node), pod_fd, ended = std::move(ended), from_pod = std::move(from_pod)]() mutable {
     Totals totals;
     {
-      PumpLoop loop(std::move(pump), std::move(node), pod_fd);
+      PumpLoop loop(std::move(pump), std::move(node), pod_fd, std::move(from_pod));
       totals = loop.run();
     }
     if (ended) ended(totals);

@@ -21,12 +21,13 @@ class Pump {
     std::uint64_t to_pod = 0, from_pod = 0;   ///< bytes
     std::string error;                        ///< why it ended before both directions had; empty: they had
   };
+  /// Bytes; of several pumps together.
+  using Counter = std::shared_ptr<std::atomic<std::uint64_t>>;
   /// Owns both ends from here on. `ended` is called once, on the pump's own thread, when all is closed; nothing of
-  /// the pump is touched after that. The ends of half a stream are carried over one by one.
-  static std::shared_ptr<Pump> start(net::FdStream::Raw node, int pod_fd, std::function<void(const Totals&)> ended);
+  /// the pump is touched after that. The ends of half a stream are carried over one by one. `from_pod` is kept up to date as it goes.
+  static std::shared_ptr<Pump> start(net::FdStream::Raw node, int pod_fd, std::function<void(const Totals&)> ended, Counter from_pod = nullptr);
   /// Ends it soon, whatever it does. From any thread, any number of times.
   void abort();
-  std::uint64_t bytes() const { return moved_.load(std::memory_order_relaxed); }
 
  private:
   friend class PumpLoop;
@@ -34,7 +35,6 @@ class Pump {
 
   std::mutex mutex_;          ///< guards the descriptors' being open
   int node_fd_, pod_fd_;      ///< -1: closed
-  std::atomic<std::uint64_t> moved_ = 0;
   std::atomic<bool> aborted_ = false;
 };
 

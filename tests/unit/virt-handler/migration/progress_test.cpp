@@ -126,6 +126,22 @@ TEST_CASE("the disks' copy is told as it goes") {
   CHECK(told.explanation == "copying disks: 4.0 MiB of 24 MiB left at 10 MiB/s, 0.4 s more; then the memory, 64 MiB");
 }
 
+TEST_CASE("what was sent, where QEMU was not asked at its end") {
+  Sample end;
+  end.iteration = 2;
+  auto sent = [&](const std::optional<api::MigrationProgress>& before) { return final_progress("m1", before, end, {.sent_bytes = 9 * kMib}, {}); };
+  CHECK(sent({}).processed_bytes == 9 * kMib);
+  CHECK(sent({}).iteration == 2);
+  end.memory_total = 64 * kMib;   // of some time before the end
+  end.memory_processed = 5 * kMib;
+  CHECK(sent({}).processed_bytes == 9 * kMib);
+  api::MigrationProgress before;
+  before.processed_bytes = 10 * kMib;
+  CHECK(sent(before).processed_bytes == 10 * kMib);
+  end.completed = true;   // QEMU's own count
+  CHECK(sent({}).processed_bytes == 5 * kMib);
+}
+
 TEST_CASE("the last word of a migration that was over before the first") {
   World world;
   v1::MigrationSample end;

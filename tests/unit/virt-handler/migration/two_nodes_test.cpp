@@ -1,5 +1,8 @@
 // A migration between two nodes' virt-handlers: what they ask of the launchers, what they write, and what they do when
 // something fails or one of them is restarted.
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "two_nodes.hpp"
 
 using namespace nodevirt;
@@ -194,4 +197,41 @@ TEST_CASE("the instance is gone: nothing more is done") {
   go_on(20);
   CHECK(world.one.launcher->count("release") == 0);
   CHECK(world.two.launcher->count("resume") == 0);
+}
+
+TEST_CASE("a disk's stream to a target whose QEMU has ended is cut: libvirt would wait for it while the guest stands still") {
+  const std::filesystem::path socket = "volumes/kubernetes.io~empty-dir/migration/disk.sock";
+  auto address = [&](const Node& node, const std::string& pod) {
+    sockaddr_un out{};
+    out.sun_family = AF_UNIX;
+    std::string path = node.dir.path() / "pods" / pod / socket;
+    REQUIRE(path.size() < sizeof out.sun_path);
+    path.copy(out.sun_path, path.size());
+    return out;
+  };
+  World world;
+  launcher::v1::DomainState& domain = world.two.launchers.of_pod("default", "pod2")->domain.emplace();
+  domain.set_present(true);
+  domain.set_state("Running");
+  Fd at_target(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)), disk(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un listening = address(world.two, "2");
+  REQUIRE(::bind(at_target.get(), reinterpret_cast<sockaddr*>(&listening), sizeof listening) == 0);
+  REQUIRE(::listen(at_target.get(), 1) == 0);
+  world.to_switchover();
+  sockaddr_un source = address(world.one, "1");
+  REQUIRE(::connect(disk.get(), reinterpret_cast<sockaddr*>(&source), sizeof source) == 0);
+  Fd taken;
+  REQUIRE(world.until([&] { return bool(taken = Fd(::accept4(at_target.get(), nullptr, nullptr, SOCK_CLOEXEC))); }));
+  auto taken_end = [&] {
+    char byte;
+    return ::recv(disk.get(), &byte, 1, MSG_DONTWAIT) == 0;
+  };
+  CHECK_FALSE(taken_end());
+
+  domain.set_state("Shutoff");  // whoever held the other end of the disk's stream holds it still
+  REQUIRE(world.until(taken_end));
+  world.one.launcher->tell(Kind::ENDED, "the disk's copy broke");
+  REQUIRE(world.until([&] { return world.is("failed"); }));
+  CHECK(world.guest.at_source);
+  CHECK(world.one.launcher->count("release") == 0);
 }
