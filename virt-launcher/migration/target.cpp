@@ -1,50 +1,23 @@
 #include "virt-launcher/migration/target.hpp"
 
 #include <algorithm>
-#include <fcntl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "api/vmi.hpp"
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
-#include "pkg/domain/destination.hpp"
 #include "pkg/libvirt/migration.hpp"
-#include "virt-launcher/migration/base_identity.hpp"
 #include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/release.hpp"
-#include "virt-launcher/storage/image.hpp"
-#include "virt-launcher/storage/volumes.hpp"
 
 namespace nodevirt::virt_launcher::migration {
 
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-NV_DECLARE_FAILPOINT(kBeforePrepare, "launcher-target-before-prepare");
-NV_DECLARE_FAILPOINT(kPrepared, "launcher-target-prepared");
 NV_DECLARE_FAILPOINT(kAtLoaded, "launcher-target-at-loaded");
 NV_DECLARE_FAILPOINT(kResumeRecorded, "launcher-target-resume-recorded");
 NV_DECLARE_FAILPOINT(kResumed, "launcher-target-resumed");
 NV_DECLARE_FAILPOINT(kAbandonRecorded, "launcher-target-abandon-recorded");
 NV_DECLARE_FAILPOINT(kDestroyed, "launcher-target-destroyed");
-
-namespace {
-
-// QEMU runs as the same user with the same rights: what this process may do, it may.
-bool userfaultfd_works() { return static_cast<bool>(Fd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)))); }
-
-// What only the source's pod has; of claims, those that move to another one.
-bool is_copied(const api::Volume& volume, const Json& instance) {
-  using K = api::VolumeKind;
-  return volume.kind == K::containerDisk || volume.kind == K::ephemeral || volume.kind == K::emptyDisk || storage::moves_to(instance, volume);
-}
-
-constexpr std::string_view kAnswerFile = "target-answer";
-constexpr std::chrono::milliseconds kLook = 500ms;  // at a guest whose memory is still coming
-constexpr auto kListens = 10s;  // for the source of an interrupted one
-
-}  // namespace
 
 Target::Target(Context& context, TargetHooks hooks) : context_(context), hooks_(std::move(hooks)) {
   auto r = read_record(context_.paths.migration);
@@ -82,68 +55,6 @@ Result<void> Target::save(const Record& record) {
   std::lock_guard lock(mutex_);
   record_ = record;
   return {};
-}
-
-Result<v1::PrepareTargetResponse> Target::prepare(const v1::PrepareTargetRequest& q) {
-  if (q.migration_uid().empty()) return Error(Code::InvalidArgument, "a migration needs a uid");
-  if (q.vmi_json().size() > (4u << 20)) return Error(Code::InvalidArgument, "the instance is larger than 4 MiB");
-  NV_TRY(Json raw, parse_json(q.vmi_json()));
-  NV_TRY(api::Instance instance, api::decode_instance(raw));
-  NV_TRY_VOID(hooks_.check(instance.metadata.uid));
-  std::lock_guard action(action_mutex_);
-  NV_TRY(Record r, read_record(context_.paths.migration));
-  if (r.role != Role::none && (r.role != Role::target || r.uid != q.migration_uid()))
-    return refuse("MigrationUnderWay", fmt::format("this pod belongs to the migration {}", r.uid));
-  if (r.step == Step::abandoned) return refuse("Abandoned", "this target was given up");
-  v1::PrepareTargetResponse answer;
-  if (r.step == Step::prepared || r.step == Step::resumed)
-    if (auto saved = read_file(context_.paths.migration / kAnswerFile, 4u << 20); saved.ok() && answer.ParseFromString(*saved)) return answer;
-  if (auto domain = context_.domain(20s); domain.ok()) {
-    NV_TRY(libvirt::StateAndReason s, domain->state());
-    if (s.active()) return refuse("GuestRuns", "a guest runs in this pod already");
-  } else if (domain.error().code != Code::NotFound) {
-    return domain.error();
-  }
-  NV_FAILPOINT(kBeforePrepare);
-  // From here on no Sync may start a guest in this pod.
-  NV_TRY_VOID(save({q.migration_uid(), Role::target, Step::prepared, "", false, false, 0}));
-  {
-    std::lock_guard lock(mutex_);
-    told_ = true;
-  }
-  context_.events.begin(q.migration_uid(), v1::MigrationEvent::SAMPLE);
-
-  NV_TRY(domain::Options options, hooks_.prepare(q));
-  NV_TRY(std::string xml, hooks_.definition(q, options));
-  NV_TRY(auto targets, domain::disk_targets(xml));
-  for (auto& d : options.disks) {
-    v1::TargetDisk* out = answer.add_disks();
-    out->set_volume(d.volume);
-    out->set_path(d.path);
-    out->set_format(d.format);
-    out->set_block(d.block);
-    out->set_backing_path(d.backing_path);
-    out->set_backing_format(d.backing_format);
-    out->set_base_identity(base_identity(d.backing_path));
-    if (auto image = storage::inspect_image(d.path); image.ok()) out->set_virtual_size(image->virtual_size);
-    const api::Volume* volume = instance.volume(d.volume);
-    out->set_copied(volume && is_copied(*volume, raw));
-    if (out->copied()) answer.add_copied_disks(targets[d.volume]);
-  }
-  std::error_code ec;
-  fs::path link = context_.paths.migration / kTargetLibvirtSocket;
-  fs::remove(link, ec);
-  fs::create_symlink(context_.paths.libvirt / "run/libvirt/libvirt-sock", link, ec);
-  if (ec) return errno_error(ec.value(), "link " + link.string());
-  answer.set_memory_socket((context_.paths.migration / kMemorySocket).string());
-  answer.set_disk_socket((context_.paths.migration / kDiskSocket).string());
-  answer.set_socket_dir(context_.paths.instance.string());
-  *answer.mutable_interfaces() = q.node().interfaces();
-  answer.set_post_copy_possible(q.allow_post_copy() && userfaultfd_works());
-  NV_TRY_VOID(write_file_atomic(context_.paths.migration / kAnswerFile, answer.SerializeAsString()));
-  NV_FAILPOINT(kPrepared);
-  log::info("migration {}: ready for the guest", q.migration_uid());
-  return answer;
 }
 
 Result<void> Target::resume(const std::string& uid, bool keep_paused) {
@@ -223,85 +134,6 @@ void Target::await_whole(std::string uid) {
   }
   context_.events.publish(uid, v1::MigrationEvent::LOADED);
   NV_FAILPOINT(kAtLoaded);
-}
-
-// A guest that began to run here by itself, in post-copy or after a job that was meant for it.
-void Target::arrived(Kind kind) {
-  std::lock_guard action(action_mutex_);
-  Record r = record();
-  if (r.role != Role::target || r.step != Step::prepared) return;
-  r.step = Step::resumed;
-  r.fetching = kind == v1::MigrationEvent::POST_COPY;
-  if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
-  hooks_.taken_over();
-  context_.events.publish(r.uid, kind);
-  if (r.fetching) return fetch();
-  context_.monitor.close_line();
-  after_resume();
-}
-
-// QEMU's process is here, and its memory has not begun to come.
-void Target::be_ready_for_post_copy() {
-  std::lock_guard action(action_mutex_);
-  if (record().step != Step::prepared) return;
-  auto saved = read_file(context_.paths.migration / kAnswerFile, 4u << 20);
-  v1::PrepareTargetResponse answer;
-  if (!saved.ok() || !answer.ParseFromString(*saved) || !answer.post_copy_possible()) return;
-  if (auto open = context_.monitor.open_line(2s); !open.ok()) log::warning("{}", open.error().message);
-}
-
-void Target::fetch() {
-  if (fetching_.joinable()) return;
-  fetching_ = std::thread([this] {
-    announce();
-    while (look_whether_whole()) {
-      std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, kLook, [this] { return stop_ || std::exchange(look_now_, false); });
-      if (stop_) return;
-    }
-  });
-}
-
-bool Target::qemu_has_all() {
-  if (auto line = context_.monitor.open_line(kLook); !line.ok()) return false;
-  auto job = context_.monitor.execute("query-migrate", Json::object(), kLook);
-  return job.ok() && string_at(*job, {"status"}) == "completed";
-}
-
-// libvirt asks QEMU's main thread for it, which may stand still; and its own call for the source may not have ended.
-// QEMU refuses while nothing is interrupted. What it listens at is not taken from it at once: the source may be about to come.
-void Target::listen_again(const std::string& uid) {
-  auto now = std::chrono::steady_clock::now();
-  if (interrupted_ && now - listens_since_ < kListens) return;
-  auto listening = context_.monitor.execute_out_of_band("migrate-recover", {{"uri", "unix:" + (context_.paths.migration / kMemorySocket).string()}}, 1s);
-  if (!listening.ok() && listening.error().code == Code::Unavailable) return;
-  if (listening.ok()) listens_since_ = now;
-  if (std::exchange(interrupted_, listening.ok()) == interrupted_) return;
-  log::warning("migration {}: the memory's stream is {}", uid, interrupted_ ? "interrupted; the guest waits" : "there again");
-  context_.events.publish(uid, v1::MigrationEvent::POST_COPY, interrupted_ ? "the memory's stream is interrupted" : "");
-}
-
-// False: there is nothing more to wait for. libvirt's event of it may be lost with its daemon, or not come at all when a part
-// of the job went on without libvirt: QEMU is asked too.
-bool Target::look_whether_whole() {
-  std::lock_guard action(action_mutex_);
-  Record r = record();
-  if (!r.fetching) return false;
-  auto domain = context_.domain(0ms);
-  auto s = domain.ok() ? domain->state() : Result<libvirt::StateAndReason>(domain.error());
-  bool whole = s.ok() && libvirt::state_word(s->state) == "Running" && !libvirt::reason_word(s->state, s->reason).starts_with("Postcopy");
-  whole = whole || qemu_has_all();
-  if (!whole) {
-    listen_again(r.uid);
-    return true;
-  }
-  context_.monitor.close_line();
-  r.fetching = false;
-  if (auto saved = save(r); !saved.ok()) log::error("{}", saved.error().message);
-  log::info("migration {}: all of the guest's memory is here", r.uid);
-  context_.events.publish(r.uid, v1::MigrationEvent::RESUMED);
-  context_.post([this] { set_time(30); }, 0ms);
-  return false;
 }
 
 void Target::after_resume() {

@@ -10,6 +10,9 @@
 
 namespace nodevirt::virt_launcher::migration {
 
+/// Beside the record: what prepare answered.
+inline constexpr std::string_view kAnswerFile = "target-answer";
+
 /// What the launcher does for an incoming guest as for one of its own.
 struct TargetHooks {
   /// Whether a request is meant for this pod's instance.
