@@ -8,7 +8,8 @@ import unittest
 import cluster
 import ticks
 from cluster import Console, wait
-from migrating import Moves, Point
+from migrating import Moves
+from points import Point
 from polling import Polling
 from test_seed import banner
 

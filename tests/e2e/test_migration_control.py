@@ -120,7 +120,7 @@ class Control(cluster.Case):
         source = vmi["status"]["nodeName"]
         target = self.other(source)
         done = self.cluster.virtctl("migrate", "travels", "--wait", "--timeout", "120", timeout=150)
-        took = r" in [\d.]+ s with a pause of [\d.]+ s(, [\d.]+ MiB sent in \d+ iterations)?"
+        took = r" in [\d.]+ s with a pause of [\d.]+ s, [\d.]+ MiB sent in \d+ iterations"
         self.assertRegex(done.stdout, f"VM travels was migrated from node {source} to node {target}{took}")
         self.assertRegex(done.stderr.strip().splitlines()[-1], "^Succeeded: done" + took)
         self.assertEqual(self.cluster.get("vmi", "travels")["status"]["nodeName"], target)
@@ -139,15 +139,15 @@ class Control(cluster.Case):
         machine = vm("slow", strategy="Always")
         spec = machine["spec"]["template"]["spec"]
         spec["domain"]["devices"]["disks"].append({"name": "scratch", "disk": {"bus": "virtio"}})
-        spec["volumes"].append({"name": "scratch", "emptyDisk": {"capacity": "64Mi"}})
+        spec["volumes"].append({"name": "scratch", "emptyDisk": {"capacity": "128Mi"}})
         self.cluster.apply(machine)
         self.cluster.wait_running("slow")
         wait("it can be migrated", lambda: self.condition("slow", "LiveMigratable"))
         with Console(self.cluster, "slow") as console:
             console.login("root")
-            console.run("dd if=/dev/urandom of=/dev/vdb bs=1M count=32; sync")
+            console.run("dd if=/dev/urandom of=/dev/vdb bs=1M count=96; sync")
         self.cluster.apply({"apiVersion": "migrations.kubevirt.io/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": "p"},
-                            "spec": {"selectors": {}, "bandwidthPerMigration": "4Mi"}})
+                            "spec": {"selectors": {}, "bandwidthPerMigration": "8Mi"}})
 
         def look():
             for m in self.vmims("slow"):
@@ -156,15 +156,15 @@ class Control(cluster.Case):
         with Polling(0.3, look) as told:
             self.cluster.virtctl("migrate", "slow", "--wait", "--timeout", "120", timeout=150)
         disks = {p["diskRemainingBytes"] for p in told.seen if p["iteration"] == 0}
-        self.assertEqual(max(p["diskTotalBytes"] for p in told.seen) >> 20, 32)
-        self.assertTrue([d for d in disks if 0 < d < 32 << 20], disks)   # QEMU copies as much as 16 MiB at once
+        self.assertEqual(max(p["diskTotalBytes"] for p in told.seen) >> 20, 96)
+        self.assertGreater(len(disks), 2, disks)   # QEMU copies as much as 16 MiB at once
         passes = {p["remainingBytes"] for p in told.seen if p["iteration"] == 1}
         self.assertGreater(len(passes), 3, passes)
         last = json.loads(self.vmims("slow")[0]["metadata"]["annotations"]["nodevirt.io/migration-progress"])
         self.assertTrue(last["done"])
         self.assertEqual(last["remainingBytes"], 0)
         self.assertGreater(last["seconds"], last["downtimeMs"] / 1000)
-        self.assertGreater(last["processedBytes"], 32 << 20)
+        self.assertGreater(last["processedBytes"], 96 << 20)
 
     def test_a_drained_node_is_empty_at_the_end(self):
         self.start("d1", evictionStrategy="LiveMigrate")

@@ -9,7 +9,8 @@ import cluster
 import ticks
 from cluster import Console, program, run, vm, wait
 from counting import Counting
-from migrating import Moves, Point
+from migrating import Moves
+from points import Point
 from polling import Polling
 from test_volumes import add_disk, claim
 
@@ -241,9 +242,27 @@ class VolumeMoveFaults(Moves):
         c.kubectl("delete", "pvc", before, "--timeout=60s")
         return fired, f"{point}: {who + ' killed' if fired else 'not on this path'}"
 
+    def one(self, number, point, who, again):
+        """Whether it fired; repeated with another guest where QEMU loses the guest by itself."""
+        for attempt in range(3):
+            try:
+                fired, told = self.moves("mover", f"claim-{number}-{attempt}", self.recorder, point, who)
+                print(told, flush=True)
+                return fired
+            except (AssertionError, cluster.Failed, KeyError) as e:
+                lost = self.lost_inside("mover", self.recorder, e)
+                print(f"{point}: {who}: {e}; lost inside: {lost}", flush=True)
+                self.cluster.kubectl("delete", "vm", "mover")
+                self.cluster.wait_gone("vmi", "mover", 120)
+                self.cluster.kubectl("delete", "pvc", "--all", "--timeout=60s")
+                self.recorder = self.begin("mover", f"claim-{number}-{attempt}-new")
+                if not lost or attempt == 2:
+                    raise
+                again.append(f"{point} {who}")
+
     def test_either_program_lost_at_every_place(self):
         c = self.cluster
-        recorder = self.begin("mover", "claim-0")
+        self.recorder = self.begin("mover", "claim-0")
         self.index = [v["name"] for v in c.get("vm", "mover")["spec"]["template"]["spec"]["volumes"]].index("data")
         names = run([program("nodevirt"), "failpoints"]).stdout.split()
         places = [n for n in names if re.search(r"^virt-(controller|handler)\.migration-|^virt-controller\.vm-(before|after)-volumes|^virt-controller\.vm-before-status", n)]
@@ -254,16 +273,15 @@ class VolumeMoveFaults(Moves):
         cases += [(point, "virt-controller") for point in ("virt-handler.migration-before-release", "virt-handler.migration-before-target-store",
                                                             "virt-handler.migration-after-target-store")]
         only = re.compile(os.environ.get("NODEVIRT_MIGRATION_FAULTS", ""))
-        untouched = set()
+        untouched, again = set(), []
         for number, (point, who) in enumerate(cases):
             if not only.search(f"{point} {who}"):
                 continue
             with self.subTest(point=point, lost=who):
-                fired, told = self.moves("mover", f"claim-{number + 1}", recorder, point, who)
-                print(told, flush=True)
-                if not fired:
+                if not self.one(number + 1, point, who, again):
                     untouched.add(point)
         self.assertEqual(untouched - NOT_BY_A_MOVE, set(), "these places are on no path of a move")
+        self.assertLessEqual(len(again), 1 + len(cases) // 10, f"guests were lost too often for QEMU's own losses: {again}")
 
 
 if __name__ == "__main__":
