@@ -75,8 +75,7 @@ class Target {
   std::thread loading_, fetching_;
   bool told_ = false;         // the events stand where the record does
   // While memory is still coming, on a thread of its own: others may wait for QEMU, whose main thread may wait for a page.
-  std::chrono::steady_clock::time_point listens_since_{};
-  bool interrupted_ = false;
+  bool listens_again_ = false;
 };
 
 }  // namespace nodevirt::virt_launcher::migration

@@ -10,7 +10,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::chrono::milliseconds kLook = 500ms;  // at a guest whose memory is still coming
-constexpr auto kListens = 10s;  // for the source of an interrupted one
 
 }  // namespace
 
@@ -57,17 +56,16 @@ bool Target::qemu_has_all() {
   return job.ok() && string_at(*job, {"status"}) == "completed";
 }
 
-// libvirt asks QEMU's main thread for it, which may stand still; and its own call for the source may not have ended.
-// QEMU refuses while nothing is interrupted. What it listens at is not taken from it at once: the source may be about to come.
+// libvirt would ask QEMU's main thread for it, which may wait for a page, as may the first listener, which is that thread's. The new
+// one is not, and stands as long as post-copy does: listening once more would take it from a source that comes just then, and
+// waits for ever. QEMU refuses while nothing is interrupted.
 void Target::listen_again(const std::string& uid) {
-  auto now = std::chrono::steady_clock::now();
-  if (interrupted_ && now - listens_since_ < kListens) return;
-  auto listening = context_.monitor.execute_out_of_band("migrate-recover", {{"uri", "unix:" + (context_.paths.migration / kMemorySocket).string()}}, 1s);
-  if (!listening.ok() && listening.error().code == Code::Unavailable) return;
-  if (listening.ok()) listens_since_ = now;
-  if (std::exchange(interrupted_, listening.ok()) == interrupted_) return;
-  log::warning("migration {}: the memory's stream is {}", uid, interrupted_ ? "interrupted; the guest waits" : "there again");
-  context_.events.publish(uid, v1::MigrationEvent::POST_COPY, interrupted_ ? "the memory's stream is interrupted" : "");
+  if (listens_again_) return;
+  const std::string uri = "unix:" + (context_.paths.migration / kMemorySocket).string();
+  if (!context_.monitor.execute_out_of_band("migrate-recover", {{"uri", uri}}, 1s).ok()) return;
+  listens_again_ = true;
+  log::warning("migration {}: the memory's stream is interrupted; QEMU listens for it again", uid);
+  context_.events.publish(uid, v1::MigrationEvent::POST_COPY, "the memory's stream was interrupted");
 }
 
 // False: there is nothing more to wait for. libvirt's event of it may be lost with its daemon, or not come at all when a part

@@ -1,5 +1,6 @@
 #include "virt-handler/migration/stream/node_port.hpp"
 
+#include <algorithm>
 #include <atomic>
 
 #include <arpa/inet.h>
@@ -21,9 +22,13 @@ namespace asio = boost::asio;
 struct NodePort::Impl : std::enable_shared_from_this<Impl> {
   explicit Impl(Deps d) : deps(std::move(d)), acceptor(deps.executor) {}
 
+  struct Carried {
+    Channel channel;
+    std::weak_ptr<Pump> pump;  // none: it has ended
+  };
   struct Entry {
     Route route;
-    std::vector<std::weak_ptr<Pump>> pumps;
+    std::vector<Carried> streams;
   };
 
   Deps deps;
@@ -54,8 +59,8 @@ Result<void> NodePort::Impl::allowed(const StreamHeader& header, const net::FdSt
   if (found == entries.end()) return Error{Code::NotFound, "no migration of this uid is expected on this node (now)"};
   const Route& route = found->second.route;
   if (route.instance != header.instance) return Error{Code::FailedPrecondition, "that migration is of another instance"};
-  std::erase_if(found->second.pumps, [](const auto& pump) { return pump.expired(); });
-  if (found->second.pumps.size() >= deps.max_streams) return Error{Code::ResourceExhausted, "too many streams of one migration"};
+  std::erase_if(found->second.streams, [](const Carried& one) { return one.pump.expired(); });
+  if (found->second.streams.size() >= deps.max_streams) return Error{Code::ResourceExhausted, "too many streams of one migration"};
   if (tls) return check_peer(stream.identity(), route.source_node);
   if (!deps.tls.server) return {};
   bool bulk = header.channel == Channel::Memory || header.channel == Channel::Disk;
@@ -83,7 +88,7 @@ void NodePort::Impl::move(std::shared_ptr<net::FdStream> stream, Fd pod, const S
     --*open;
   };
   ++*streams;
-  entries[header.migration].pumps.push_back(Pump::start(stream->release(), pod.release(), ended));
+  entries[header.migration].streams.push_back({header.channel, Pump::start(stream->release(), pod.release(), ended)});
 }
 
 Awaitable<void> NodePort::Impl::serve(int fd) {
@@ -188,9 +193,16 @@ void NodePort::forget(const std::string& migration, bool end_streams) {
   auto found = impl_->entries.find(migration);
   if (found == impl_->entries.end()) return;
   if (end_streams)
-    for (const auto& weak : found->second.pumps)
-      if (auto pump = weak.lock()) pump->abort();
+    for (const auto& one : found->second.streams)
+      if (auto pump = one.pump.lock()) pump->abort();
   impl_->entries.erase(found);
+}
+
+bool NodePort::carries(const std::string& migration, Channel channel) const {
+  auto found = impl_->entries.find(migration);
+  if (found == impl_->entries.end()) return false;
+  const auto& all = found->second.streams;
+  return std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.channel == channel && !one.pump.expired(); });
 }
 
 std::size_t NodePort::streams() const { return *impl_->streams; }

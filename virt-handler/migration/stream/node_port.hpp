@@ -49,6 +49,8 @@ class NodePort {
   void expect(Route route);
   /// Nothing more is let in for it; with `end_streams` what is open ends too.
   void forget(const std::string& migration, bool end_streams);
+  /// Whether a stream of the kind is open into its pod now.
+  bool carries(const std::string& migration, Channel channel) const;
   std::size_t streams() const;
 
  private:

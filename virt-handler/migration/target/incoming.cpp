@@ -96,7 +96,7 @@ void Incoming::Impl::told(const launcher::v1::MigrationEvent& event) {
       break;
     case E::POST_COPY:
       came_in = post_copy = true;
-      interrupted = !event.error().empty();
+      listens_again = !event.error().empty();
       handover.post_copy();
       break;
     case E::ENDED:
@@ -199,7 +199,7 @@ void Incoming::Impl::act() {
   Executor executor = deps.executor;
   TargetHandover::Wants wants = handover.wants();
   std::shared_ptr<Launcher> launcher = find_launcher()();
-  if ((launcher && !door_open) || memory_waits != (handover.fetches() && !interrupted)) open_door();
+  if ((launcher && !door_open) || memory_waits != (handover.fetches() && !listens_again)) open_door();
   look_whether_it_is_lost(launcher);
   tell_of_its_end(launcher);
   bool to_prepare = told_once && !came_in && !prepared && !refused && handover.decision() == TargetHandover::Decision::Open && !state.finished();

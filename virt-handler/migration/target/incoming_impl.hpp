@@ -70,7 +70,7 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   bool gone = false, over = false;
   std::optional<Clock::Time> not_loaded_since;         ///< ResumeTarget finds nothing
   std::optional<Clock::Time> no_guest_since, broken_since, looked_at;   ///< in post-copy: nothing to be seen of it; it stands still
-  bool interrupted = false;                            ///< in post-copy: as QEMU tells, when libvirt cannot
+  bool listens_again = false;                          ///< in post-copy: QEMU's first stream has broken, and the next may come
   std::string loss;                                    ///< why the guest is lost
 };
 

@@ -212,6 +212,31 @@ TEST_CASE("in post-copy a memory stream is kept until the target takes it") {
   exchange(near, far, 70000, 3000);
 }
 
+TEST_CASE("in post-copy no memory stream is let in before QEMU listens again, and it is known whether one is open") {
+  Nodes nodes;
+  auto carries = [&](Channel channel) { return nodes.on_loop([&nodes, channel] { return nodes.port->carries("m1", channel); }); };
+  auto expect = [&](bool waits) {
+    nodes.on_loop([&nodes, waits] {
+      nodes.port->expect({.migration = "m1", .instance = "i1", .source_node = "node1", .libvirt_dir = nodes.target.path(), .migration_dir = nodes.target.path(),
+                          .libvirt_socket = "libvirt-sock", .plain_token = {}, .memory_waits = waits});
+    });
+  };
+  expect(true);
+  nodes.on_loop([&] { nodes.sockets->keep_trying("127.0.0.1:1"); });
+  {
+    Fd refused = connect_to(nodes.source.path() / "memory.sock");
+    nodes.on_loop([&] { nodes.sockets->keep_trying(nodes.address()); });
+    Fd other = connect_to(nodes.source.path() / "disk.sock"), there = accept_at(nodes.disk);
+    nodes.until([&] { return nodes.port->carries("m1", Channel::Disk); });
+    CHECK_FALSE(carries(Channel::Memory));
+    CHECK_FALSE(nodes.on_loop([&] { return nodes.port->carries("m2", Channel::Disk); }));
+    expect(false);
+    Fd far = accept_at(nodes.memory);
+    nodes.until([&] { return nodes.port->carries("m1", Channel::Memory); });
+  }
+  nodes.until([&] { return !nodes.port->carries("m1", Channel::Memory) && !nodes.port->carries("m1", Channel::Disk); });
+}
+
 TEST_CASE("parallel memory streams do not mix") {
   Nodes nodes;
   std::vector<Fd> near, far;
