@@ -151,15 +151,18 @@ class Moves(cluster.Case):
     # --- faults at named places ---
 
     def cut(self, node, on=True):
-        """Cuts a node from the other one, silently, or puts the link back; both still reach the API server."""
+        self.cutting(node)(on)
+
+    def cutting(self, node):
+        """What cuts a node from the other one at once, silently, and puts the link back; both still reach the API server."""
         address = {n["metadata"]["name"]: a["address"] for n in self.cluster.get("nodes")["items"] for a in n["status"]["addresses"]
                    if a["type"] == "InternalIP"}[self.other(node)]
-        rules = "table ip nvtestcut {}\ndelete table ip nvtestcut\n"
-        if on:
-            rules += ("table ip nvtestcut {\n"
-                      f" chain i {{ type filter hook input priority -300; ip saddr {address} drop; }}\n"
-                      f" chain o {{ type filter hook output priority -300; ip daddr {address} drop; }}\n}}\n")
-        run(["nsenter", "-t", str(wait("the handler", lambda: self.program_pid("virt-handler", node))), "-n", "nft", "-f", "-"], input=rules)
+        pid = wait("the handler", lambda: self.program_pid("virt-handler", node))
+        none = "table ip nvtestcut {}\ndelete table ip nvtestcut\n"
+        all_of_it = ("table ip nvtestcut {\n"
+                     f" chain i {{ type filter hook input priority -300; ip saddr {address} drop; }}\n"
+                     f" chain o {{ type filter hook output priority -300; ip daddr {address} drop; }}\n}}\n")
+        return lambda on: run(["nsenter", "-t", str(pid), "-n", "nft", "-f", "-"], input=none + (all_of_it if on else ""))
 
     def settled(self, name, migration, source, recorder, timeout=240):
         """After whatever happened: the guest runs once, where the status says; the next migration works."""

@@ -9,6 +9,8 @@
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
+#include "virt-handler/migration/stream/patience.hpp"
+
 namespace nodevirt::virt_handler::migration {
 
 struct Deadline::State {
@@ -28,7 +30,7 @@ Deadline::~Deadline() { state_->timer.cancel(); }
 
 void watch_peer(int fd) {
   int on = 1, idle = 3, interval = 3, count = 4;
-  unsigned unanswered = 15000;  // ms: a cable that is put back in time is not noticed
+  unsigned unanswered = static_cast<unsigned>(Patience().ordinary.count());
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);

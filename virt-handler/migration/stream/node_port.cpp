@@ -88,7 +88,10 @@ void NodePort::Impl::move(std::shared_ptr<net::FdStream> stream, Fd pod, const S
     --*open;
   };
   ++*streams;
-  entries[header.migration].streams.push_back({header.channel, Pump::start(stream->release(), pod.release(), ended)});
+  Entry& entry = entries[header.migration];
+  auto pump = Pump::start(stream->release(), pod.release(), ended);
+  if (entry.route.patient) pump->be_patient();
+  entry.streams.push_back({header.channel, pump});
 }
 
 Awaitable<void> NodePort::Impl::serve(int fd) {
@@ -187,7 +190,13 @@ Awaitable<void> NodePort::run(StopToken stop) {
   }
 }
 
-void NodePort::expect(Route route) { impl_->entries[route.migration].route = std::move(route); }
+void NodePort::expect(Route route) {
+  auto& entry = impl_->entries[route.migration];
+  entry.route = std::move(route);
+  if (!entry.route.patient) return;
+  for (const auto& one : entry.streams)
+    if (auto pump = one.pump.lock()) pump->be_patient();
+}
 
 void NodePort::forget(const std::string& migration, bool end_streams) {
   auto found = impl_->entries.find(migration);
@@ -198,11 +207,13 @@ void NodePort::forget(const std::string& migration, bool end_streams) {
   impl_->entries.erase(found);
 }
 
-bool NodePort::carries(const std::string& migration, Channel channel) const {
+NodePort::Flow NodePort::flow(const std::string& migration, Channel channel) const {
   auto found = impl_->entries.find(migration);
-  if (found == impl_->entries.end()) return false;
-  const auto& all = found->second.streams;
-  return std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.channel == channel && !one.pump.expired(); });
+  if (found == impl_->entries.end()) return Flow::None;
+  Flow best = Flow::None;
+  for (const auto& one : found->second.streams)
+    if (auto pump = one.channel == channel ? one.pump.lock() : nullptr) best = std::max(best, pump->silent() ? Flow::Silent : Flow::Open);
+  return best;
 }
 
 std::size_t NodePort::streams() const { return *impl_->streams; }

@@ -26,6 +26,8 @@ struct Route {
   /// In post-copy the first listener stands on, in a thread that may wait for a page: who connects there is lost as soon as QEMU
   /// listens anew, and waits for ever. Nobody is let in before that.
   bool memory_waits = false;
+  /// In post-copy a link that is silent is waited for.
+  bool patient = false;
   /// A control connection was accepted.
   std::function<void(std::shared_ptr<net::FdStream>)> control;
 };
@@ -45,12 +47,13 @@ class NodePort {
   Result<std::uint16_t> listen(const std::string& address, std::uint16_t port);
   Awaitable<void> run(StopToken stop);
 
-  /// Replaces what was expected for that uid; streams that are open go on.
+  /// Replaces what was expected for that uid; streams that are open go on, and are patient if it is.
   void expect(Route route);
   /// Nothing more is let in for it; with `end_streams` what is open ends too.
   void forget(const std::string& migration, bool end_streams);
-  /// Whether a stream of the kind is open into its pod now.
-  bool carries(const std::string& migration, Channel channel) const;
+  enum class Flow { None, Silent, Open };
+  /// Whether a stream of the kind is open into its pod now, and its source heard of (told of patient ones).
+  Flow flow(const std::string& migration, Channel channel) const;
   std::size_t streams() const;
 
  private:

@@ -62,6 +62,10 @@ struct PodSockets::Impl : std::enable_shared_from_this<Impl> {
   const Pump::Counter sent = std::make_shared<std::atomic<std::uint64_t>>(0);
   bool stopped = false, keep_trying = false;
 
+  void be_patient() {
+    for (const auto& weak : pumps)
+      if (auto pump = weak.lock()) pump->be_patient();
+  }
   Awaitable<void> accept(std::shared_ptr<asio::posix::stream_descriptor> listener, Channel channel);
   Awaitable<void> carry(int fd, Channel channel);
 };
@@ -118,6 +122,7 @@ Awaitable<void> PodSockets::Impl::carry(int fd, Channel channel) {
   };
   std::erase_if(pumps, [](const auto& pump) { return pump.expired(); });
   pumps.push_back(Pump::start((*opened)->release(), pod.release(), ended, bulk ? sent : nullptr));
+  if (keep_trying) be_patient();
 }
 
 PodSockets::PodSockets(Deps deps) : impl_(std::make_shared<Impl>(std::move(deps))) {}
@@ -135,8 +140,9 @@ Result<void> PodSockets::listen(const Names& names) {
 }
 
 void PodSockets::keep_trying(const std::string& address) {
-  impl_->keep_trying = true;
   impl_->deps.address = address;
+  impl_->keep_trying = true;
+  impl_->be_patient();
 }
 
 void PodSockets::stop() {

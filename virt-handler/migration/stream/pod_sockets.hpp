@@ -37,8 +37,8 @@ class PodSockets {
 
   struct Names { std::string libvirt = "source-libvirt.sock", memory = "memory.sock", disk = "disk.sock"; };
   Result<void> listen(const Names& names);
-  /// For post-copy: from now on the target is at `address`, and a connection for memory is kept until the target takes it or
-  /// its other end goes. QEMU 7.2 waits for ever on one that breaks before it was answered.
+  /// For post-copy: from now on the target is at `address`, a connection for memory is kept until the target takes it or
+  /// its other end goes, and a link that is silent is waited for. QEMU 7.2 waits for ever on one that breaks before it was answered.
   void keep_trying(const std::string& address);
   /// Accepts nothing more; what is open goes on.
   void stop();

@@ -10,6 +10,7 @@
 
 #include <openssl/ssl.h>
 
+#include "virt-handler/migration/stream/patience.hpp"
 #include "virt-handler/migration/stream/pump_direction.hpp"
 #include "virt-handler/migration/stream/send_queue.hpp"
 
@@ -17,11 +18,13 @@ namespace nodevirt::virt_handler::migration {
 
 using Wait = Direction::Wait;
 
+constexpr std::chrono::milliseconds kSilent{6000};  // an idle connection is asked every 3 s (watch_peer)
+
 /// Lives on the pump's thread.
 class PumpLoop {
  public:
   PumpLoop(std::shared_ptr<Pump> pump, net::FdStream::Raw node, int pod, Pump::Counter from_pod)
-      : pump_(std::move(pump)), raw_(std::move(node)), to_link_(raw_.fd), counter_(std::move(from_pod)) {
+      : pump_(std::move(pump)), raw_(std::move(node)), to_link_(raw_.fd), link_(raw_.fd), counter_(std::move(from_pod)) {
     PumpEnd node_end{raw_.fd, raw_.ssl}, pod_end{pod, nullptr};
     if (raw_.ssl) {
       SSL_clear_mode(raw_.ssl, SSL_MODE_RELEASE_BUFFERS);
@@ -49,6 +52,7 @@ class PumpLoop {
       }
       bool over = in == Wait::Done && out == Wait::Done;
       if (!over && in != Wait::None && out != Wait::None) wait(in, out);
+      if (pump_->patient_) pump_->silent_ = link_.look() >= kSilent;
     }
     if (pump_->aborted_ && totals.error.empty() && !(in == Wait::Done && out == Wait::Done)) totals.error = "ended from this side";
     close();
@@ -104,6 +108,7 @@ class PumpLoop {
   std::shared_ptr<Pump> pump_;
   net::FdStream::Raw raw_;
   SendQueue to_link_;
+  PatientConnection link_;
   Pump::Counter counter_;
   std::unique_ptr<Direction> to_pod_, from_pod_;
 };

@@ -28,6 +28,10 @@ class Pump {
   static std::shared_ptr<Pump> start(net::FdStream::Raw node, int pod_fd, std::function<void(const Totals&)> ended, Counter from_pod = nullptr);
   /// Ends it soon, whatever it does. From any thread, any number of times.
   void abort();
+  /// From now on a node that is silent is waited for as long as post-copy waits (patience.hpp). From any thread.
+  void be_patient() { patient_ = true; }
+  /// The node has been silent for longer than an idle connection is; of a patient one.
+  bool silent() const { return silent_; }
 
  private:
   friend class PumpLoop;
@@ -35,7 +39,7 @@ class Pump {
 
   std::mutex mutex_;          ///< guards the descriptors' being open
   int node_fd_, pod_fd_;      ///< -1: closed
-  std::atomic<bool> aborted_ = false;
+  std::atomic<bool> aborted_ = false, patient_ = false, silent_ = false;
 };
 
 }  // namespace nodevirt::virt_handler::migration

@@ -37,7 +37,9 @@ void Incoming::Impl::look_whether_it_is_lost(const std::shared_ptr<Launcher>& la
   if (pod_ended || (no_guest_since && now - *no_guest_since >= kNoGuest))
     return lose(fmt::format("the guest is lost: its pod on node {} ended {}", deps.node, half));
 
-  bool interrupted = listens_again && !deps.port.carries(id, Channel::Memory);  // libvirt may wait for QEMU, and cannot tell
+  // Libvirt knows nothing of a link that is only silent, and may wait for QEMU when it broke.
+  NodePort::Flow flow = deps.port.flow(id, Channel::Memory);
+  bool interrupted = flow == NodePort::Flow::Silent || (listens_again && flow == NodePort::Flow::None);
   if (!seen || (domain->reason() != "PostcopyFailed" && !interrupted)) return broken_since.reset();
   if (!broken_since) {
     broken_since = now;

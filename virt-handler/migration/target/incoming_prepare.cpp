@@ -70,6 +70,7 @@ Awaitable<void> Incoming::Impl::prepare() {
 void Incoming::Impl::open_door() {
   std::weak_ptr<Impl> weak = weak_from_this();
   Route route{.migration = id, .instance = instance, .source_node = state.source_node};
+  route.patient = handover.fetches();
   route.memory_waits = memory_waits = handover.fetches() && !listens_again;
   if (std::shared_ptr<Launcher> launcher = find_launcher()()) {
     route.libvirt_dir = deps.launchers.empty_dir(*launcher->pod, "libvirt");

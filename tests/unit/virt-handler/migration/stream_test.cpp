@@ -214,7 +214,8 @@ TEST_CASE("in post-copy a memory stream is kept until the target takes it") {
 
 TEST_CASE("in post-copy no memory stream is let in before QEMU listens again, and it is known whether one is open") {
   Nodes nodes;
-  auto carries = [&](Channel channel) { return nodes.on_loop([&nodes, channel] { return nodes.port->carries("m1", channel); }); };
+  using Flow = NodePort::Flow;
+  auto flow = [&](Channel channel) { return nodes.on_loop([&nodes, channel] { return nodes.port->flow("m1", channel); }); };
   auto expect = [&](bool waits) {
     nodes.on_loop([&nodes, waits] {
       nodes.port->expect({.migration = "m1", .instance = "i1", .source_node = "node1", .libvirt_dir = nodes.target.path(), .migration_dir = nodes.target.path(),
@@ -227,14 +228,14 @@ TEST_CASE("in post-copy no memory stream is let in before QEMU listens again, an
     Fd refused = connect_to(nodes.source.path() / "memory.sock");
     nodes.on_loop([&] { nodes.sockets->keep_trying(nodes.address()); });
     Fd other = connect_to(nodes.source.path() / "disk.sock"), there = accept_at(nodes.disk);
-    nodes.until([&] { return nodes.port->carries("m1", Channel::Disk); });
-    CHECK_FALSE(carries(Channel::Memory));
-    CHECK_FALSE(nodes.on_loop([&] { return nodes.port->carries("m2", Channel::Disk); }));
+    nodes.until([&] { return nodes.port->flow("m1", Channel::Disk) == Flow::Open; });
+    CHECK(flow(Channel::Memory) == Flow::None);
+    CHECK(nodes.on_loop([&] { return nodes.port->flow("m2", Channel::Disk); }) == Flow::None);
     expect(false);
     Fd far = accept_at(nodes.memory);
-    nodes.until([&] { return nodes.port->carries("m1", Channel::Memory); });
+    nodes.until([&] { return nodes.port->flow("m1", Channel::Memory) == Flow::Open; });
   }
-  nodes.until([&] { return !nodes.port->carries("m1", Channel::Memory) && !nodes.port->carries("m1", Channel::Disk); });
+  nodes.until([&] { return nodes.port->flow("m1", Channel::Memory) == Flow::None && nodes.port->flow("m1", Channel::Disk) == Flow::None; });
 }
 
 TEST_CASE("parallel memory streams do not mix") {
