@@ -118,6 +118,11 @@ class Moves(cluster.Case):
                 and p["status"].get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]]
         return max(pods, key=lambda p: p["metadata"]["creationTimestamp"])["metadata"]["uid"]
 
+    def log_of(self, name, node):
+        """What an instance's launcher on that node has told."""
+        with open(f"{self.cluster.data}/nodes/{node}/pods/{self.pod_on(name, node)}/containers/compute/log", errors="replace") as log:
+            return log.read()
+
     def victim(self, who, name, source):
         """The pid of "virt-handler/source", "libvirtd/target", "virt-controller" ...; None: it is not there."""
         what, _, side = who.partition("/")
@@ -143,8 +148,7 @@ class Moves(cluster.Case):
     def has_all(self, name, node):
         """All of a guest is in the pod on that node."""
         try:
-            with open(f"{self.cluster.data}/nodes/{node}/pods/{self.pod_on(name, node)}/containers/compute/log", errors="replace") as log:
-                return "the guest: Suspended Paused" in log.read()
+            return "the guest: Suspended Paused" in self.log_of(name, node)
         except (ValueError, OSError):   # there is no such pod any more
             return False
 

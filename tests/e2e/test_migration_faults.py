@@ -184,7 +184,7 @@ class PostCopy(Moves):
             self.halfway("lives", f"waits-{seconds}", source, link=seconds)
             arrives(f"waits-{seconds}", source, began, f"the link cut for {seconds} s")
             # A QEMU whose stream breaks when it has said all waits for ever.
-            self.assertNotIn("the memory's stream is interrupted", c.kubectl("logs", self.pod_on("lives", self.node("lives"))))
+            self.assertNotIn("the memory's stream is interrupted", self.log_of("lives", self.node("lives")))
 
     def test_either_half_lost(self):
         self.late("torn")
