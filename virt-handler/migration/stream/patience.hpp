@@ -15,8 +15,10 @@ struct Patience {
   std::chrono::milliseconds again{4000};
 };
 
-/// TCP_USER_TIMEOUT of a patient connection that has been silent for so long; nothing: it has had its time.
-std::optional<std::chrono::milliseconds> user_timeout(std::chrono::milliseconds silent, const Patience& patience = {});
+/// TCP_USER_TIMEOUT of a patient connection that has been silent for so long; nothing: it has had its time. `under_way`: something
+/// was sent and not answered. What could not even be sent (no route, a firewall) the kernel tries fifteen times and no more
+/// (tcp_retries2): these tries grow apart.
+std::optional<std::chrono::milliseconds> user_timeout(std::chrono::milliseconds silent, bool under_way, const Patience& patience = {});
 
 /// Keeps it on one TCP connection; on one thread.
 class PatientConnection {

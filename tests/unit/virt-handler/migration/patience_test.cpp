@@ -51,12 +51,23 @@ int error_of(const Fd& fd) {
 
 TEST_CASE("a patient connection ends ever later while the other end is silent, up to a bound") {
   Patience p{.ordinary = 15s, .longest = 150s, .again = 4s};
-  CHECK(user_timeout(0ms, p) == 15s);
-  CHECK(user_timeout(1999ms, p) == 15s);
-  CHECK(user_timeout(2s, p) == 6s);
-  CHECK(user_timeout(60s, p) == 64s);
-  CHECK(user_timeout(149999ms, p) == 153999ms);
-  CHECK_FALSE(user_timeout(150s, p));
+  for (bool under_way : {true, false}) {
+    CHECK(user_timeout(0ms, under_way, p) == 15s);
+    CHECK(user_timeout(1999ms, under_way, p) == 15s);
+    CHECK(user_timeout(2s, under_way, p) == 6s);
+    CHECK_FALSE(user_timeout(150s, under_way, p));
+  }
+  CHECK(user_timeout(60s, true, p) == 64s);
+  CHECK(user_timeout(149999ms, true, p) == 153999ms);
+}
+
+TEST_CASE("what cannot even be sent outlives the wait with the fifteen tries that the kernel makes") {
+  std::chrono::milliseconds at{0}, backoff = 200ms;
+  for (int tries = 0; tries < 15; ++tries) {
+    at += std::min(backoff, *user_timeout(at, false) - at);
+    backoff *= 2;
+  }
+  CHECK(at > 130s);
 }
 
 TEST_CASE("what was written to a patient connection comes when the link is back; an ordinary one has ended") {
