@@ -50,19 +50,6 @@ void kill_child(Pod& pod, const char* name) {
   ::kill(victim, SIGKILL);
 }
 
-// Whether no thread of it returns to its program: it may still be giving back its memory.
-bool has_left(pid_t pid) {
-  constexpr unsigned kExiting = 0x4;  // PF_EXITING
-  std::error_code gone;
-  for (std::filesystem::directory_iterator at("/proc/" + std::to_string(pid) + "/task", gone), end; !gone && at != end; at.increment(gone)) {
-    std::string stat = read_file(at->path() / "stat").value_or("");
-    char state = 0;
-    unsigned flags = 0;
-    if (std::sscanf(stat.c_str() + std::min(stat.rfind(')'), stat.size()), ") %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2 && !(flags & kExiting)) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 TEST_CASE("kill -9 of the source's launcher at each of its steps", "[migration][long]") {
@@ -180,7 +167,7 @@ TEST_CASE("the last answer is lost: the source is frozen, found paused, and rele
       CHECK(qemu > 0);
       auto released = pair.release_for_sure();
       REQUIRE(released.released());
-      CHECK(has_left(qemu));
+      CHECK(Pod::has_left(qemu));
       CHECK(Pod::eventually([&] { return pair.source.child("qemu-system") == 0; }));
       relay.cut();
       REQUIRE(pair.resume().ok());

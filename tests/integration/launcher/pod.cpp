@@ -175,6 +175,18 @@ pid_t Pod::child(std::string_view name) const {
   return 0;
 }
 
+bool Pod::has_left(pid_t pid) {
+  constexpr unsigned kExiting = 0x4;  // PF_EXITING
+  std::error_code gone;
+  for (fs::directory_iterator at("/proc/" + std::to_string(pid) + "/task", gone), end; !gone && at != end; at.increment(gone)) {
+    std::string stat = read_file(at->path() / "stat").value_or("");
+    unsigned flags = 0;
+    bool read = std::sscanf(stat.c_str() + std::min(stat.rfind(')'), stat.size()), ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1;
+    if (read && !(flags & kExiting)) return false;
+  }
+  return true;
+}
+
 bool Pod::eventually(const std::function<bool()>& condition) {
   auto until = std::chrono::steady_clock::now() + 30s;
   while (std::chrono::steady_clock::now() < until) {

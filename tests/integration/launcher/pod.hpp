@@ -51,6 +51,8 @@ class Pod {
   pid_t monitor() const { return monitor_; }
   /// The monitor's child whose command name begins with `name`; 0 when there is none.
   pid_t child(std::string_view name) const;
+  /// Whether no thread of a process returns to its program: it may still be giving back its memory.
+  static bool has_left(pid_t pid);
   /// Waits up to 30 s for `condition`.
   static bool eventually(const std::function<bool()>& condition);
   /// Waits for the monitor's end and gives its exit code; -1 after 60 s.
