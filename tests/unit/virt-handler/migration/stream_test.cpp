@@ -1,7 +1,6 @@
 // Migration streams over loopback sockets: pod socket -> one node's virt-handler -> the other's port -> pod socket.
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <filesystem>
 #include <future>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "tests/unit/pkg/net/net_testing.hpp"
+#include "unix_streams.hpp"
 #include "virt-handler/migration/stream/control_link.hpp"
 #include "virt-handler/migration/stream/node_port.hpp"
 #include "virt-handler/migration/stream/pod_sockets.hpp"
@@ -17,33 +17,11 @@ using namespace nodevirt;
 using namespace nodevirt::virt_handler::migration;
 using net::testing::eventually;
 using net::testing::run;
+using test::accept_at;
+using test::connect_to;
+using test::listen_at;
 
 namespace {
-
-sockaddr_un unix_address(const std::filesystem::path& path) {
-  sockaddr_un out{};
-  out.sun_family = AF_UNIX;
-  std::string text = path.string();
-  REQUIRE(text.size() < sizeof out.sun_path);
-  std::memcpy(out.sun_path, text.c_str(), text.size() + 1);
-  return out;
-}
-
-/// Blocking, as QEMU and libvirtd see them.
-Fd listen_at(const std::filesystem::path& path) {
-  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address = unix_address(path);
-  REQUIRE(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  REQUIRE(listen(fd.get(), 64) == 0);
-  return fd;
-}
-Fd connect_to(const std::filesystem::path& path) {
-  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address = unix_address(path);
-  REQUIRE(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  return fd;
-}
-Fd accept_at(const Fd& listener) { return Fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
 
 void put(const Fd& fd, const std::string& bytes) {
   std::size_t at = 0;

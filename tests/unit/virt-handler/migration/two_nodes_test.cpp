@@ -1,9 +1,9 @@
 // A migration between two nodes' virt-handlers: what they ask of the launchers, what they write, and what they do when
 // something fails or one of them is restarted.
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <fcntl.h>
 
 #include "two_nodes.hpp"
+#include "unix_streams.hpp"
 
 using namespace nodevirt;
 using namespace nodevirt::virt_handler::migration;
@@ -201,27 +201,15 @@ TEST_CASE("the instance is gone: nothing more is done") {
 
 TEST_CASE("a disk's stream to a target whose QEMU has ended is cut: libvirt would wait for it while the guest stands still") {
   const std::filesystem::path socket = "volumes/kubernetes.io~empty-dir/migration/disk.sock";
-  auto address = [&](const Node& node, const std::string& pod) {
-    sockaddr_un out{};
-    out.sun_family = AF_UNIX;
-    std::string path = node.dir.path() / "pods" / pod / socket;
-    REQUIRE(path.size() < sizeof out.sun_path);
-    path.copy(out.sun_path, path.size());
-    return out;
-  };
   World world;
   launcher::v1::DomainState& domain = world.two.launchers.of_pod("default", "pod2")->domain.emplace();
   domain.set_present(true);
   domain.set_state("Running");
-  Fd at_target(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)), disk(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un listening = address(world.two, "2");
-  REQUIRE(::bind(at_target.get(), reinterpret_cast<sockaddr*>(&listening), sizeof listening) == 0);
-  REQUIRE(::listen(at_target.get(), 1) == 0);
+  Fd at_target = nodevirt::test::listen_at(world.two.dir.path() / "pods/2" / socket);
+  ::fcntl(at_target.get(), F_SETFL, O_NONBLOCK);
   world.to_switchover();
-  sockaddr_un source = address(world.one, "1");
-  REQUIRE(::connect(disk.get(), reinterpret_cast<sockaddr*>(&source), sizeof source) == 0);
-  Fd taken;
-  REQUIRE(world.until([&] { return bool(taken = Fd(::accept4(at_target.get(), nullptr, nullptr, SOCK_CLOEXEC))); }));
+  Fd disk = nodevirt::test::connect_to(world.one.dir.path() / "pods/1" / socket), taken;
+  REQUIRE(world.until([&] { return bool(taken = nodevirt::test::accept_at(at_target)); }));
   auto taken_end = [&] {
     char byte;
     return ::recv(disk.get(), &byte, 1, MSG_DONTWAIT) == 0;
