@@ -28,7 +28,7 @@ void Incoming::Impl::look_whether_it_is_lost(const std::shared_ptr<Launcher>& la
   std::string half = fmt::format("while a part of its memory was still on node {}", state.source_node);
   if (domain && has_ended(*domain, true)) {
     if (domain->reason() == "Shutdown" || domain->reason() == "Destroyed") return handover.ended();
-    return lose(fmt::format("the guest is lost: it ended on node {} {}", deps.node, half));
+    return lose(fmt::format("the guest is lost: it ended on node {} ({}) {}", deps.node, domain->reason(), half));
   }
   bool pod_ended = launcher && (launcher->pod_gone || launcher->pod->ended());
   bool seen = domain && domain->present();

@@ -158,7 +158,7 @@ TEST_CASE("post-copy: the guest ends at the target") {
   }
   SECTION("its QEMU is gone") {
     Halfway::show(*halfway.at_target(), "Shutoff", "Crashed");
-    halfway.check_lost("it ended on node node2 while a part of its memory was still on node node1");
+    halfway.check_lost("it ended on node node2 (Crashed) while a part of its memory was still on node node1");
   }
   SECTION("its pod is gone") {
     halfway.at_target()->pod_gone = true;
