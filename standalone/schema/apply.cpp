@@ -48,7 +48,7 @@ void disown(Managers& managers, const Difference& d, const ManagerId* self) {
   }
 }
 
-/// Objects that were never applied get one manager for what they hold, so that applying conflicts.
+/// Objects of which nobody owns anything get one manager for what they hold, so that applying conflicts.
 void adopt_existing(Managers& managers, const Json& live, const Writer& writer, const Node* schema) {
   Difference d = compare(Json::object(), live, schema);
   d.added.unite(d.modified);
@@ -169,6 +169,7 @@ Result<Json> apply_patch(const Json* live, const Json& config, const Writer& wri
     if (!same) mine->second.time = format_time(writer.now);
     if (mine->second.fields.empty()) managers.erase(mine);
   }
+  if (live && managers.empty()) adopt_existing(managers, result, writer, schema);  // now: the same once more is to change nothing
   if (writer.manager == "kubectl" && !last_applied(result).empty()) {
     Json applied = config;
     if (auto a = applied["metadata"].find("annotations"); a != applied["metadata"].end() && a->is_object()) a->erase(std::string(kLastApplied));

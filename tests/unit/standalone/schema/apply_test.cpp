@@ -136,6 +136,24 @@ TEST_CASE("an object that was never applied is owned by before-first-apply") {
   CHECK_FALSE(owned(o, "before-first-apply", "Update").is_null());
 }
 
+TEST_CASE("an object of which the last owner gave up all is owned by before-first-apply, and the same apply changes nothing more") {
+  Json live = json(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"nodeName":"n"}})");
+  const Json config = json(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}})");
+  SECTION("what it applied") {
+    live["metadata"]["labels"] = json(R"({"a":"2"})");
+    live["metadata"]["managedFields"] =
+        json(R"([{"manager":"m","operation":"Apply","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:labels":{"f:a":{}}}}}])");
+  }
+  SECTION("fields that the kind does not have") {
+    live["metadata"]["managedFields"] = json(R"([{"manager":"m","operation":"Apply","apiVersion":"v2","fieldsType":"FieldsV1","fieldsV1":{"f:other":{"f:x":{}}}}])");
+  }
+  Json once = applied(&live, config, "m", true);
+  CHECK_FALSE(owned(once, "before-first-apply", "Update").is_null());
+  CHECK(once["spec"]["nodeName"] == "n");
+  CHECK(find(once, {"metadata", "labels", "a"}) == nullptr);
+  CHECK(equal_ignoring_managed_fields(once, applied(&once, config, "m")));
+}
+
 TEST_CASE("lists: order, sets, atomic lists") {
   Json live = json(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","finalizers":["x","y"]},"spec":{"containers":[{"name":"a"},{"name":"b"},{"name":"z"}]}})");
   track_update(nullptr, live, writer("u"), pod().get());
