@@ -30,6 +30,15 @@ void ignore(FieldSet& set, const Writer& writer) {
   for (const auto& name : writer.ignored) set.children.erase(field_element(name));
 }
 
+/// What the caller will keep of a result: the ignored fields are as they were.
+Json as_kept(Json result, const Json& before, const Writer& writer) {
+  for (const auto& name : writer.ignored) {
+    if (auto old = before.find(name); old != before.end()) result[name] = *old;
+    else result.erase(name);
+  }
+  return result;
+}
+
 Json without_managed_fields(const Json& object) {
   Json out = object;
   if (auto m = out.find("metadata"); m != out.end() && m->is_object()) m->erase("managedFields");
@@ -169,7 +178,8 @@ Result<Json> apply_patch(const Json* live, const Json& config, const Writer& wri
     if (!same) mine->second.time = format_time(writer.now);
     if (mine->second.fields.empty()) managers.erase(mine);
   }
-  if (live && managers.empty()) adopt_existing(managers, result, writer, schema);  // now: the same once more is to change nothing
+  // Now and not by the next apply: the same once more is to change nothing.
+  if (live && managers.empty()) adopt_existing(managers, as_kept(result, before, writer), writer, schema);
   if (writer.manager == "kubectl" && !last_applied(result).empty()) {
     Json applied = config;
     if (auto a = applied["metadata"].find("annotations"); a != applied["metadata"].end() && a->is_object()) a->erase(std::string(kLastApplied));

@@ -324,6 +324,7 @@ void MigratingPair::check_moved() {
   await_progress(*target);
   pid_t left = source.child("qemu-system");
   CHECK((left == 0 || Pod::has_left(left)));
+  CHECK(Pod::eventually([&] { return source.child("qemu-system") == 0; }));
   CHECK(target->state().state() == "Running");
   CHECK(last_count() > 0);
 }

@@ -154,6 +154,20 @@ TEST_CASE("an object of which the last owner gave up all is owned by before-firs
   CHECK(equal_ignoring_managed_fields(once, applied(&once, config, "m")));
 }
 
+TEST_CASE("what this endpoint does not write is not adopted through it either") {
+  const Json live = json(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"1"},"managedFields":[
+    {"manager":"m","operation":"Apply","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:labels":{"f:a":{}}}}}]},
+    "spec":{"nodeName":"n"},"status":{"phase":"Running"}})");
+  Writer w = writer("m");
+  w.ignored = {"status"};
+  auto r = apply_patch(&live, json(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"status":{"reason":"mine"}})"), w, true, pod().get());
+  REQUIRE(r.ok());
+  const Json adopted = owned(*r, "before-first-apply", "Update");
+  REQUIRE(adopted.is_object());
+  CHECK(adopted["f:spec"].contains("f:nodeName"));
+  CHECK(adopted["f:status"] == json(R"({".":{},"f:phase":{}})"));
+}
+
 TEST_CASE("lists: order, sets, atomic lists") {
   Json live = json(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","finalizers":["x","y"]},"spec":{"containers":[{"name":"a"},{"name":"b"},{"name":"z"}]}})");
   track_update(nullptr, live, writer("u"), pod().get());
