@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <pwd.h>
 #include <sys/socket.h>
+#include <thread>
 #include <unistd.h>
 
 #include "pkg/base/process.hpp"
@@ -13,9 +14,12 @@
 
 namespace nodevirt::supervisor {
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 namespace {
 
 constexpr std::string_view kControlUser = "nodevirt", kLauncherUser = "nodevirt-launcher";
+constexpr auto kLeaving = 2s;   // for the programs of a supervisor that was killed to be gone
+constexpr auto kAgain = 10ms;
 
 bool in_path(std::string_view command) {
   std::string path = std::getenv("PATH") ? std::getenv("PATH") : "";
@@ -83,7 +87,10 @@ std::vector<std::string> notes() {
   return out;
 }
 
-std::string who_listens(std::uint16_t port) {
+namespace {
+
+// The process that listens on the port, 0: none that can be found.
+pid_t listener_of(std::uint16_t port) {
   std::string inode;
   for (const char* file : {"/proc/net/tcp", "/proc/net/tcp6"}) {
     auto text = read_file(file, 16 << 20);
@@ -97,7 +104,7 @@ std::string who_listens(std::uint16_t port) {
       if (state == "0A" && colon != std::string::npos && std::strtoul(local.c_str() + colon + 1, nullptr, 16) == port) inode = number;
     }
   }
-  if (inode.empty()) return "";
+  if (inode.empty()) return 0;
   const std::string want = "socket:[" + inode + "]";
   std::error_code error;
   for (const auto& process : fs::directory_iterator("/proc", error)) {
@@ -105,35 +112,62 @@ std::string who_listens(std::uint16_t port) {
     if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
     std::error_code ignored;
     for (fs::directory_iterator fd(process.path() / "fd", ignored), end; !ignored && fd != end; fd.increment(ignored)) {
-      if (fs::read_symlink(fd->path(), ignored) != want) continue;
-      std::string name = read_file(process.path() / "comm", 64).value_or("?");
-      while (!name.empty() && name.back() == '\n') name.pop_back();
-      return fmt::format("{} (pid {})", name, pid);
+      if (fs::read_symlink(fd->path(), ignored) == want) return static_cast<pid_t>(std::strtol(pid.c_str(), nullptr, 10));
     }
   }
-  return "";
+  return 0;
 }
 
-Result<Fd> listen_tcp(const std::string& host, std::uint16_t port, std::string_view flag) {
-  NV_TRY(std::uint32_t address, nodes::parse_address(host));
+// A supervisor that was killed is gone, and with it the lock, before its programs are.
+bool may_be_leaving(pid_t listener) {
+  std::error_code error;
+  if (listener == 0) return true;
+  auto program = fs::read_symlink(fmt::format("/proc/{}/exe", listener), error);
+  return error || program == fs::read_symlink("/proc/self/exe", error);  // one that ends has none any more
+}
+
+// No descriptor: bind() or listen() failed with `error`.
+Result<Fd> try_to_listen(in_addr_t address, std::uint16_t port, int& error) {
   Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   int on = 1;
   sockaddr_in a{};
   a.sin_family = AF_INET;
   a.sin_port = htons(port);
-  a.sin_addr.s_addr = htonl(address);
+  a.sin_addr.s_addr = address;
   if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return errno_error(errno, "make a socket");
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&a), sizeof a) != 0 || listen(fd.get(), 1024) != 0) {
-    int e = errno;
-    std::string hint = flag.empty() ? "" : fmt::format("; choose another with {}", flag);
-    if (e == EADDRINUSE) {
-      std::string who = who_listens(port);
-      return Error{Code::AlreadyExists, fmt::format("port {} of {} is in use by {}{}", port, host, who.empty() ? "another process" : who, hint)};
-    }
-    if (e == EADDRNOTAVAIL) return Error{Code::InvalidArgument, fmt::format("{} is no address of this machine{}", host, hint)};
-    return errno_error(e, fmt::format("listen on {}:{}", host, port));
+    error = errno;
+    return Fd();
   }
   return fd;
+}
+
+}  // namespace
+
+std::string who_listens(std::uint16_t port) {
+  pid_t pid = listener_of(port);
+  if (pid == 0) return "";
+  std::string name = read_file(fmt::format("/proc/{}/comm", pid), 64).value_or("?");
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return fmt::format("{} (pid {})", name, pid);
+}
+
+Result<Fd> listen_tcp(const std::string& host, std::uint16_t port, std::string_view flag) {
+  NV_TRY(std::uint32_t address, nodes::parse_address(host));
+  int e = 0;
+  for (auto until = std::chrono::steady_clock::now() + kLeaving;;) {
+    NV_TRY(Fd fd, try_to_listen(htonl(address), port, e));
+    if (fd) return fd;
+    if (e != EADDRINUSE || std::chrono::steady_clock::now() >= until || !may_be_leaving(listener_of(port))) break;
+    std::this_thread::sleep_for(kAgain);
+  }
+  std::string hint = flag.empty() ? "" : fmt::format("; choose another with {}", flag);
+  if (e == EADDRINUSE) {
+    std::string who = who_listens(port);
+    return Error{Code::AlreadyExists, fmt::format("port {} of {} is in use by {}{}", port, host, who.empty() ? "another process" : who, hint)};
+  }
+  if (e == EADDRNOTAVAIL) return Error{Code::InvalidArgument, fmt::format("{} is no address of this machine{}", host, hint)};
+  return errno_error(e, fmt::format("listen on {}:{}", host, port));
 }
 
 std::uint16_t port_of(const Fd& socket) {

@@ -33,7 +33,8 @@ std::string room_note(const std::filesystem::path& folder);
 /// Things that are no errors, one line each: no /dev/kvm, for instance.
 std::vector<std::string> notes();
 
-/// A listening TCP socket (close-on-exec). AlreadyExists says which process has the port.
+/// A listening TCP socket (close-on-exec). AlreadyExists says which process has the port; what an `up` that was killed has
+/// left there is given two seconds to go.
 Result<Fd> listen_tcp(const std::string& host, std::uint16_t port, std::string_view flag);
 /// "nginx (pid 12)" or empty: the process that listens on a port, as /proc/net/tcp of this namespace tells.
 std::string who_listens(std::uint16_t port);

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -175,6 +176,22 @@ TEST_CASE("a port that is taken names who has it", "[supervisor]") {
   CHECK(second.error().message.find(fmt::format("(pid {})", getpid())) != std::string::npos);
   CHECK(second.error().message.find("--listen") != std::string::npos);
   CHECK_FALSE(listen_tcp("192.0.2.250", 0, "--listen").ok());
+}
+
+TEST_CASE("a port is waited for that a process of ours is about to leave", "[supervisor]") {
+  auto left = listen_tcp("127.0.0.1", 0, "--listen");
+  REQUIRE(left.ok());
+  auto port = port_of(*left);
+  pid_t leaving = fork();
+  if (leaving == 0) {
+    usleep(100'000);
+    _exit(0);
+  }
+  left->reset();
+  auto taken = listen_tcp("127.0.0.1", port, "--listen");
+  INFO((taken.ok() ? "" : taken.error().message));
+  CHECK(taken.ok());
+  CHECK(waitpid(leaving, nullptr, 0) == leaving);
 }
 
 TEST_CASE("a kubeconfig of another cluster is left alone", "[supervisor]") {
