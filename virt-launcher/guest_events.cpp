@@ -115,7 +115,7 @@ void Guest::ended(std::string reason) {
   finish_when_told();
 }
 
-// Whoever watches is to hear how the guest ended before the pod goes; nobody is waited for longer than kGoodbye.
+// Whoever watches is to hear how the guest and its migration ended before the pod goes; nobody is waited for longer than kGoodbye.
 void Guest::finish_when_told() {
   int code;
   bool late, left;
@@ -125,7 +125,7 @@ void Guest::finish_when_told() {
     code = exit_code_.value_or(0);
     late = std::chrono::steady_clock::now() >= goodbye_by_;
   }
-  if (!left && deps_.hub.drained()) deps_.queue.post([this, code] { deps_.monitor.stopped(code); }, 200ms);
+  if (!left && deps_.hub.drained() && migration_.source.told()) deps_.queue.post([this, code] { deps_.monitor.stopped(code); }, 200ms);
   else if (late) deps_.monitor.stopped(code);
   else deps_.queue.post([this] { finish_when_told(); }, 50ms);
 }

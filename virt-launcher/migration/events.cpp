@@ -29,7 +29,13 @@ std::optional<v1::MigrationEvent> Events::Watcher::next(std::chrono::millisecond
   if (!events_.changed_.wait_for(lock, timeout, [&] { return !queue_.empty(); })) return std::nullopt;
   v1::MigrationEvent event = std::move(queue_.front());
   queue_.pop_front();
+  in_flight_ = true;
   return event;
+}
+
+void Events::Watcher::delivered() {
+  std::lock_guard lock(events_.mutex_);
+  in_flight_ = false;
 }
 
 std::unique_ptr<Events::Watcher> Events::watch(const std::string& uid) {
@@ -76,6 +82,11 @@ void Events::publish(const std::string& uid, Kind kind, const v1::MigrationSampl
 v1::MigrationEvent Events::standing() const {
   std::lock_guard lock(mutex_);
   return standing_;
+}
+
+bool Events::drained() const {
+  std::lock_guard lock(mutex_);
+  return std::all_of(watchers_.begin(), watchers_.end(), [](const Watcher* w) { return w->queue_.empty() && !w->in_flight_; });
 }
 
 void Events::push(v1::MigrationEvent event) {

@@ -23,6 +23,8 @@ class Events {
    public:
     ~Watcher();
     std::optional<v1::MigrationEvent> next(std::chrono::milliseconds timeout);
+    /// The last event taken by next() has been written to the stream, or is not for it.
+    void delivered();
 
    private:
     friend class Events;
@@ -30,6 +32,7 @@ class Events {
     Events& events_;
     std::string uid_;
     std::deque<v1::MigrationEvent> queue_;
+    bool in_flight_ = false;
   };
 
   /// The first event tells how that migration stands: NONE when it is not the one that this pod knows.
@@ -40,6 +43,8 @@ class Events {
   void publish(const std::string& uid, Kind kind, const std::string& error = "");
   void publish(const std::string& uid, Kind kind, const v1::MigrationSample& sample, const std::string& error = "");
   v1::MigrationEvent standing() const;
+  /// Whoever watches has been told all.
+  bool drained() const;
 
  private:
   void push(v1::MigrationEvent event);

@@ -61,6 +61,15 @@ Result<void> Source::update(const std::function<bool(Record&)>& change) {
   return {};
 }
 
+bool Source::told() const {
+  {
+    std::lock_guard lock(mutex_);
+    if (phase_ == Phase::idle) return true;
+  }
+  Kind stands = context_.events.standing().kind();
+  return (stands == v1::MigrationEvent::ENDED || stands == v1::MigrationEvent::RELEASED) && context_.events.drained();
+}
+
 // A new launcher may be asked before it has found libvirtd, and with that what was under way.
 Result<Record> Source::known() {
   Record r = record();
@@ -208,6 +217,8 @@ void Source::on_event(const libvirt::DomainEvent& e) {
     } else if (e.kind == K::Lifecycle && e.lifecycle == "Resumed" && phase_ == Phase::switched) {
       phase_ = Phase::running;
       kind = v1::MigrationEvent::RESUMED;
+    } else if (e.kind == K::Lifecycle && e.lifecycle == "Stopped" && e.detail != "Migrated") {
+      gone_ = std::chrono::steady_clock::now();
     }
   }
   if (!kind) return;

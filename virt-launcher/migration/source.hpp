@@ -30,6 +30,8 @@ class Source {
   void reconnected();
   /// The guest has left: its end here is no end.
   bool released() const;
+  /// No migration runs here, and whoever watches knows how the last one ended.
+  bool told() const;
 
  private:
   enum class Phase { idle, running, switched, post_copy, over };
@@ -42,6 +44,7 @@ class Source {
   void job(libvirt::MigrationPlan plan);
   void mend();
   bool concluded(const std::string& error, bool lost);
+  bool given_up();
   void over(const std::string& error);
   /// Changes the record durably, unless `change` says no.
   Result<void> update(const std::function<bool(Record&)>& change);
@@ -69,6 +72,7 @@ class Source {
   enum class PostCopy { no, wanted, pending, now } post_copy_ = PostCopy::no;  // see job()
   bool job_runs_ = false;       // virDomainMigrateToURI3 has not returned
   bool stop_ = false;
+  std::optional<std::chrono::steady_clock::time_point> gone_;  // since when QEMU is known to have ended without the guest having left
   std::optional<libvirt::Parameters> final_;  // of the job-completed event
   std::thread job_thread_, follow_thread_;
 };

@@ -65,6 +65,7 @@ Result<void> Source::begin(const v1::MigrateRequest& q) {
     copies_disks_ = !p.copied_disks.empty();
     may_post_copy_ = q.allow_post_copy() && q.target().post_copy_possible();
     post_copy_ = PostCopy::no;
+    gone_.reset();
     final_.reset();
   }
   context_.events.begin(uid, v1::MigrationEvent::SAMPLE);

@@ -21,6 +21,8 @@ namespace {
 constexpr auto kAgain = 10ms;  // libvirt takes no cancellation before its job has begun, nor copies disks yet
 constexpr auto kSwitchOver = 1s;  // QEMU is left alone meanwhile
 constexpr auto kMend = 500ms;  // between tries to go on with a post-copy that was interrupted
+constexpr auto kLastWord = 2s;   // for libvirt's call to return once QEMU has ended: with a target that waits in post-copy it may never do
+constexpr const char* kEndedInPostCopy = "the source's QEMU ended in post-copy";
 constexpr int kUnattended = 20;  // tries, until a job that QEMU calls complete is over whatever libvirt does
 
 }  // namespace
@@ -92,7 +94,7 @@ void Source::mend() {
     if (!s.ok()) continue;
     if (!s->active()) {
       bool moved = libvirt::reason_word(s->state, s->reason) == "Migrated";
-      return over(moved || complete ? "" : "the source's QEMU ended in post-copy");
+      return over(moved || complete ? "" : kEndedInPostCopy);
     }
     auto job = context_.monitor.execute("query-migrate");
     std::string step = job.ok() ? string_at(*job, {"status"}) : "";
@@ -107,6 +109,18 @@ void Source::mend() {
     auto mended = context_.monitor.execute("migrate", again);
     if (!mended.ok()) log::debug("migration {}: {}", record().uid, mended.error().message);
   }
+}
+
+// Ends a job whose QEMU has ended, when nobody else does.
+bool Source::given_up() {
+  bool in_post_copy;
+  {
+    std::lock_guard lock(mutex_);
+    in_post_copy = phase_ == Phase::post_copy;
+    if (!gone_ || std::chrono::steady_clock::now() < *gone_ + kLastWord || (phase_ != Phase::running && !in_post_copy)) return false;
+  }
+  over(in_post_copy ? kEndedInPostCopy : "the guest has ended");
+  return true;
 }
 
 // Takes samples until the job is over, and asks for its end until libvirt takes that. `alone`: no thread of this process
@@ -137,6 +151,7 @@ void Source::follow(bool alone) {
     std::size_t disks = shared_among_;
     bool copies = copies_disks_, called_off = cancelled_;
     lock.unlock();
+    if (given_up()) return;
     if (disks) divide(bandwidth, disks);
     if (look) next = Clock::now() + interval;
     bool active = true;

@@ -161,10 +161,14 @@ class Service final : public v1::Launcher::Service {
       if (!event) continue;
       if (event->kind() == v1::MigrationEvent::SAMPLE && event->sample().elapsed_ms() != 0) {
         auto now = std::chrono::steady_clock::now();
-        if (now - sampled < std::chrono::milliseconds(q->sample_interval_ms())) continue;
+        if (now - sampled < std::chrono::milliseconds(q->sample_interval_ms())) {
+          watcher->delivered();
+          continue;
+        }
         sampled = now;
       }
       if (!writer->Write(*event)) break;
+      watcher->delivered();
     }
     return Status::OK;
   }

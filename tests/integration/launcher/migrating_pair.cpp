@@ -171,6 +171,7 @@ Event MigratingPair::await(rpc::MigrationWatch& watch, Kind kind, int seconds) {
 Event MigratingPair::next_of_source() {
   auto next = source_watch->next();
   auto e = source.wait(std::move(next));
+  INFO((e.ok() ? "" : e.error().message));
   REQUIRE(e.ok());
   source_events.push_back(*e);
   return *e;

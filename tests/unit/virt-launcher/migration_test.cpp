@@ -64,6 +64,24 @@ TEST_CASE("a watcher hears first how things stand, then what happens, and of its
   CHECK(events.standing().kind() == Event::RELEASED);  // whatever the job says afterwards
 }
 
+TEST_CASE("a pod that goes has told whoever watches how its migration ended") {
+  Events events;
+  events.begin("u", Event::SAMPLE);
+  CHECK(events.drained());  // nobody watches
+  auto other = events.watch("other"), w = events.watch("u");
+  other->next(0ms);
+  other->delivered();
+  CHECK_FALSE(events.drained());
+  w->next(0ms);
+  CHECK_FALSE(events.drained());  // on its way
+  w->delivered();
+  CHECK(events.drained());
+  events.publish("u", Event::ENDED);
+  CHECK_FALSE(events.drained());
+  w.reset();
+  CHECK(events.drained());
+}
+
 TEST_CASE("a slow watcher loses samples and no decision") {
   Events events;
   events.begin("u", Event::SAMPLE);
