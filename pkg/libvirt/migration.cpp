@@ -130,6 +130,14 @@ Result<JobStats> job_stats(const Domain& domain, bool completed) {
 
 Result<void> abort_job(const Domain& d) { return check_job(virDomainAbortJob(d.get()), d, "abort the migration of"); }
 
+Result<void> await_incoming_job(const Domain& d) {
+  virTypedParameterPtr events = nullptr;
+  int count = 0;
+  auto answered = check_job(virDomainGetPerfEvents(d.get(), &events, &count, VIR_DOMAIN_AFFECT_LIVE), d, "wait for the incoming migration of");
+  virTypedParamsFree(events, count);
+  return answered;
+}
+
 Result<void> start_post_copy(const Domain& d) {
   return check_job(virDomainMigrateStartPostCopy(d.get(), 0), d, "begin post-copy of");
 }

@@ -42,6 +42,9 @@ struct JobStats {
 Result<JobStats> job_stats(const Domain& domain, bool completed = false);
 
 Result<void> abort_job(const Domain& domain);
+/// Returns when no incoming migration's job is under way any more, without having asked again and again: libvirt lets even a
+/// question wait for the end of that job (at most 30 s, then an error). Changes nothing, and asks QEMU nothing.
+Result<void> await_incoming_job(const Domain& domain);
 Result<void> start_post_copy(const Domain& domain);
 Result<void> set_max_downtime(const Domain& domain, std::uint64_t ms);
 /// 0: unlimited.

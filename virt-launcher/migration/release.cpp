@@ -30,6 +30,7 @@ namespace {
 
 constexpr std::string_view kQemu = "qemu-system";
 constexpr auto kAnswer = 500ms;   // of a QEMU that may be ending; it is asked again, and the guest stands still meanwhile
+constexpr auto kEnding = 200ms;   // for one that does not listen any more: it ends as soon as it has cleaned up
 constexpr auto kCompletion = 3s;  // for QEMU to call the migration complete once the target has it all
 
 Error not_yet(std::string message) { return {Code::Unavailable, "NotYet", std::move(message)}; }
@@ -163,14 +164,14 @@ Result<Release> release(pid_t pid, const std::filesystem::path& monitor, const s
   qemu.signal(SIGCONT);  // an earlier try may have ended between the freeze and its answer
   auto connected = QmpClient::connect(monitor, kAnswer);
   if (!connected.ok()) {
-    if (qemu.ends()) return release(0, monitor, record);
+    if (qemu.wait_ends(kEnding)) return release(0, monitor, record);
     return not_yet(connected.error().message);
   }
   QmpClient& qmp = *connected;
   Release out;
   auto looked = look(qmp, out.sample);
   if (!looked.ok()) {
-    if (qemu.ends()) return release(0, monitor, record);
+    if (qmp.closed() ? qemu.wait_ends(kEnding) : qemu.ends()) return release(0, monitor, record);
     return looked.error().reason == "NotYet" ? looked.error() : not_yet(looked.error().message);
   }
   if (*looked) return **std::move(looked);

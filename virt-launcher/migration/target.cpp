@@ -13,6 +13,8 @@ namespace nodevirt::virt_launcher::migration {
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
+constexpr auto kLookAgain = 5ms;  // for what libvirt did not let us wait for
+
 NV_DECLARE_FAILPOINT(kAtLoaded, "launcher-target-at-loaded");
 NV_DECLARE_FAILPOINT(kResumeRecorded, "launcher-target-resume-recorded");
 NV_DECLARE_FAILPOINT(kResumed, "launcher-target-resumed");
@@ -119,11 +121,13 @@ void Target::await_whole(std::string uid) {
     if (domain.ok()) {
       auto s = domain->state();
       if (s.ok() && !s->active()) return;
+      auto waited = libvirt::await_incoming_job(*domain);
       if (loaded(*domain)) break;
+      if (!waited.ok()) log::debug("migration {}: {}", uid, waited.error().message);
     } else if (domain.error().code == Code::NotFound) {
       return;
     }
-    std::this_thread::sleep_for(500us);
+    std::this_thread::sleep_for(kLookAgain);
     std::lock_guard lock(mutex_);
     if (stop_ || record_.step != Step::prepared) return;
   }
