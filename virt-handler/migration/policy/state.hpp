@@ -7,7 +7,7 @@
 namespace nodevirt::virt_handler::migration {
 
 /// Of a last step, where nobody said otherwise: little enough that an idle guest hardly notices.
-inline constexpr std::uint64_t kFirstLimitMs = 100;
+inline constexpr std::uint64_t kFirstLimitMs = 50;
 
 /// What QEMU was told, as far as is known.
 struct InForce {

@@ -93,7 +93,7 @@ TEST_CASE("the job begins with little downtime, no throttle and the owner's cap"
   Settings s = settings();
   s.config.bandwidth_bytes_per_second = 60 * kMib;
   StartPlan plan = Policy(s).start();
-  CHECK(plan.downtime_limit_ms == 100);
+  CHECK(plan.downtime_limit_ms == 50);
   CHECK(plan.bandwidth_mib_per_second == 60);
   CHECK_FALSE(plan.auto_converge);
   CHECK_FALSE(plan.allow_post_copy);
@@ -146,7 +146,7 @@ TEST_CASE("disks are copied first, and that is progress") {
   CHECK(d.measures.bandwidth == Approx(100.0 * kMib).epsilon(0.01));
   REQUIRE(d.prediction.end_s);
   CHECK(*d.prediction.end_s == Approx((60'100 + 1024) / 100.0).epsilon(0.01));
-  CHECK(d.prediction.downtime_ms == 100);
+  CHECK(d.prediction.downtime_ms == 50);
   // The memory's turn: what the disks came at says nothing of it.
   d = job.at(1001.5, 1, 1000, 24);
   CHECK_FALSE(says(d, "disks"));
@@ -440,7 +440,7 @@ TEST_CASE("samples out of order, twice and of a job that began anew") {
     Sample s = job.sample(0.3, 1, 1000, 24);
     s.taken_at_ms += 20'000;
     auto d = job.step(s);
-    CHECK(d.measures.downtime_limit_ms == 100);
+    CHECK(d.measures.downtime_limit_ms == 50);
     s = job.sample(0.8, 1, 950, 74);
     s.taken_at_ms += 20'000;
     d = job.step(s);
