@@ -5,6 +5,7 @@
 #include "pkg/base/failpoint.hpp"
 #include "pkg/base/log.hpp"
 #include "pkg/libvirt/migration.hpp"
+#include "virt-launcher/guest_state.hpp"
 #include "virt-launcher/migration/migration.hpp"
 #include "virt-launcher/migration/release.hpp"
 
@@ -153,8 +154,10 @@ void Target::announce() {
 
 // The guest's clock stood still while it was moved; only its agent can tell it so.
 void Target::set_time(int tries) {
+  v1::DomainState now;
   auto domain = context_.domain(0ms);
-  if (domain.ok() && libvirt::sync_guest_time(*domain).ok()) return log::info("the guest's clock is set");
+  if (auto xml = domain.ok() ? domain->xml() : Result<std::string>(domain.error()); xml.ok()) read_domain_xml(*xml, now);
+  if (now.guest_agent() && libvirt::sync_guest_time(*domain).ok()) return log::info("the guest's clock is set");
   if (tries > 1) context_.post([this, tries] { set_time(tries - 1); }, 2s);
 }
 
