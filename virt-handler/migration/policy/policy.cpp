@@ -77,6 +77,11 @@ StartPlan Policy::start() const {
 
 Decision Policy::step(const Sample& sample, Clock::Time now) { return state_->decide(sample, now); }
 Decision Policy::tick(Clock::Time now) { return state_->on_time(now); }
+void Policy::stood_still(Clock::Duration time, Clock::Time now) {
+  for (auto* heard : {&state_->began_at, &state_->sampled_at})
+    if (*heard) *heard = std::min(**heard + time, now);
+}
+
 void Policy::post_copy_began() { state_->mode = Mode::PostCopy; }
 void Policy::switch_over_began() { state_->switching = true; }
 

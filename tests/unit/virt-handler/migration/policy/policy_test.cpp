@@ -411,6 +411,20 @@ TEST_CASE("a link that goes dead is noticed without samples, too") {
   CHECK(d.actions.empty());
 }
 
+TEST_CASE("a handler that stood still has missed something, and that is no silence of the job") {
+  Settings s = settings();
+  s.config.progress_timeout_s = 30;
+  for (bool sampled : {false, true}) {
+    Script job(s);
+    for (double t = 0.2; sampled && t < 5; t += 0.2) job.at(t, 1, 1024 - 60 * t, 60 * t);
+    CHECK(job.tick(5).actions.empty());
+    job.policy.stood_still(std::chrono::seconds(100), Clock::Time{} + std::chrono::seconds(105));
+    CHECK(job.tick(105).actions.empty());
+    CHECK(job.tick(125).actions.empty());
+    CHECK(Script::has(job.tick(140), ActionKind::Abort));
+  }
+}
+
 TEST_CASE("a first sample that never comes") {
   Settings s = settings();
   s.config.progress_timeout_s = 30;
