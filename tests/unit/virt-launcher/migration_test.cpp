@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include "tests/support/scripted_monitor.hpp"
@@ -301,6 +302,19 @@ TEST_CASE("a QEMU that is ending by itself is released without a word of it") {
   auto p = Process::open(qemu.pid, "qemu-system");
   if (p.ok()) REQUIRE(p->wait_ends(5s));
   auto done = release(qemu.pid, "/nonexistent", []() -> Result<void> { return {}; });
+  REQUIRE(done.ok());
+  CHECK(done->released);
+}
+
+TEST_CASE("a QEMU that has closed its monitors is about to end, and that is waited for") {
+  Qemu qemu;
+  std::thread end([&] {
+    ::usleep(50'000);
+    ::kill(qemu.pid, SIGTERM);
+  });
+  auto done = release(qemu.pid, "/nonexistent", []() -> Result<void> { return {}; });
+  end.join();
+  INFO((done.ok() ? "" : done.error().message));
   REQUIRE(done.ok());
   CHECK(done->released);
 }
