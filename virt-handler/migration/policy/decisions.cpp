@@ -16,7 +16,7 @@ using api::format_size;
 namespace {
 
 constexpr double kMiB = 1 << 20;
-constexpr double kPatienceShare = 0.03;     // of the whole time, for a shorter outage
+constexpr double kPatienceShare = 0.01;     // of the whole time, for a shorter outage
 constexpr double kPatienceSeconds = 0.05;  // at least
 constexpr double kSureSeconds = 1;           // a forecast that holds for so long is believed
 constexpr double kKindness = 0.75;         // of the rate that was measured
