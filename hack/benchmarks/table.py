@@ -3,7 +3,7 @@
 A guest that is lost on the way (docs/migration.md: QEMU before 9.0 loses pages of emulated guests) is made anew, and its
 migration repeated, TRIES times at most; how often stands beside the figures.
 
-Each side may pause the guest for QEMU's default of 300 ms and has LIMIT seconds; ours may slow the guest down as much as
+Of short ones the median of three, by their total time, and the most throttle of the three. Each side may pause the guest for QEMU's default of 300 ms and has LIMIT seconds; ours may slow the guest down as much as
 auto-converge may. The link is shaped; nobody is told its rate. NODEVIRT_BENCH_CELLS="40:60 100:20" runs those alone
 (MiB/s written : MiB/s on the link)."""
 import os, time
@@ -17,6 +17,7 @@ LIMIT = 120.0
 SIDES = ("plain", "auto", "ours")
 DOWNTIME_MS = 300
 TRIES = 4
+RUNS, SHORT = 3, 15.0
 
 
 def cells():
@@ -53,6 +54,16 @@ def measured(stage, side, write, link):
     raise C.Failed(f"{side}: the guest was lost {TRIES} times")
 
 
+def repeated(stage, side, write, link):
+    """The median of RUNS where the first is SHORT: near what the link carries a pass more or less is chance."""
+    runs = [measured(stage, side, write, link)]
+    while runs[0]["ok"] and runs[0]["total_s"] < SHORT and len(runs) < RUNS:
+        runs.append(measured(stage, side, write, link))
+    middle = sorted(runs, key=lambda r: (not r["ok"], r["total_s"]))[len(runs) // 2]
+    return {**middle, "throttle": max(r["throttle"] for r in runs), "lost": sum(r["lost"] for r in runs),
+            "all_s": [r["total_s"] if r["ok"] else None for r in runs]}
+
+
 def one(stage, side, guest, write):
     before = settle(guest, write)
     throttles = [0]
@@ -85,7 +96,7 @@ def words(r):
     if not r["ok"]:
         return f"not in {r['total_s']:.0f} s, throttle {r['throttle']} %{again}"
     return (f"{r['total_s']:5.1f} s {r['outage_ms']:4.0f} ms  writes {r['writes_during'] / max(r['writes_before'], 0.1) * 100:3.0f} %"
-            f" throttle {r['throttle']:2d} %{again}")
+            f" throttle {r['throttle']:2d} %{again}" + (f"  of {', '.join(f'{t:.1f}' if t else 'none' for t in r['all_s'])} s" if len(r["all_s"]) > 1 else ""))
 
 
 def judge(cell):
@@ -108,7 +119,7 @@ def run(stage, out):
     print(f"table: working set {SET_MIB} MiB; total, outage, writes during against before, most throttle")
     try:
         for write, link in cells():
-            row = {"write_MiB_per_s": write, "link_MiB_per_s": link, **{side: measured(stage, side, write, link) for side in SIDES}}
+            row = {"write_MiB_per_s": write, "link_MiB_per_s": link, **{side: repeated(stage, side, write, link) for side in SIDES}}
             row["wrong"] = judge(row)
             rows.append(row)
             print(f"  writes {write:3d}, link {link:3d} MiB/s")
