@@ -4,7 +4,7 @@ goes from one to the other by `virsh migrate`, over the same link, with the defi
 The daemons of launcher pods cannot be taken for it: a guest that left its pod behind virt-handler's back would be
 restarted, or ended. In its favour: its control connection is a local socket, nothing but QEMU stands between the ends of
 the stream, and both daemons are warm. Its groups weigh as much as the instance's pods."""
-import os, pwd, re, shutil, subprocess, tempfile, time, uuid
+import contextlib, os, pwd, re, shutil, signal, subprocess, tempfile, time, uuid
 import xml.etree.ElementTree as ET
 
 import cluster as C
@@ -57,8 +57,19 @@ class Side:
         C.run(["ip", "netns", "exec", self.netns, "ip", "link", "del", "bench0"], check=False)
         self.log.close()
         if self.group:
-            C.wait("the group is empty", lambda: not open(self.group + "/cgroup.procs").read(), 30)
+            C.wait("the group is empty", lambda: not self._end_left(), 30)
             os.rmdir(self.group)
+
+    def _end_left(self):
+        """A guest that libvirt did not end, because it was being migrated, is in nobody's hands when its daemon is gone."""
+        with open(self.group + "/cgroup.procs") as f:
+            left = [int(pid) for pid in f]
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return left
 
     def weigh(self, qemu):
         """As much processor time as the pod of that QEMU, when others want some too."""
@@ -203,6 +214,7 @@ class Pair:
         return out
 
     def close(self):
-        for side in self.sides:
-            side.close()
-        shutil.rmtree(self.base, ignore_errors=True)
+        with contextlib.ExitStack() as both:      # the other one, too, when one of them fails
+            both.callback(shutil.rmtree, self.base, ignore_errors=True)
+            for side in self.sides:
+                both.callback(side.close)
