@@ -330,7 +330,13 @@ class FullDisk(unittest.TestCase):
                 status = c.get("vmi", "filler")["status"]
                 found = [x for x in status.get("conditions", []) if x["type"] == "Paused" and x["status"] == "True"]
                 return found and found[0]
-            condition = wait("the guest is paused", paused, 120)
+            def stopped():
+                with open(glob.glob(f"{c.data}/nodes/*/pods/*/containers/compute/log")[0], errors="replace") as f:
+                    return "Suspended IOError" in f.read()
+            wait("the guest is stopped for want of room", stopped, 120)
+            # The API server is on that disk, too: what it cannot write now is told as soon as it has a little room.
+            run(["mount", "-o", "remount,size=164m", small.path])
+            condition = wait("the guest is paused", paused, 60)
             self.assertEqual(condition["reason"], "PausedIOError")
             self.assertIn("space", condition["message"])
             # The API server says what is wrong, and serves what it has.
