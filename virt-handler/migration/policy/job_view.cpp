@@ -24,6 +24,11 @@ JobView::JobView(const Settings& settings)
       model_(fresh_model(memory_, dirty_before_)),
       bandwidth_(alpha_) {}
 
+void JobView::wrote_before(double rate) {
+  dirty_before_ = rate;
+  if (last_.iteration <= 1) model_ = fresh_model(memory_, dirty_before_);
+}
+
 JobView::Taken JobView::take(const Sample& sample) {
   Taken out = Taken::Used;
   if (any_) {

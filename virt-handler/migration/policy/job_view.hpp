@@ -32,6 +32,8 @@ class JobView {
   bool may_have_counted() const { return may_have_counted_; }
 
   const DirtyModel& model() const { return model_; }
+  /// Bytes per second before the job; what the job itself has found counts more.
+  void wrote_before(double rate);
   const Bandwidth& bandwidth() const { return bandwidth_; }
   void forget_bandwidth_window() { bandwidth_.forget_window(); }
   /// Disks are on their way, or about to be; the memory has not begun.

@@ -82,6 +82,11 @@ void Policy::stood_still(Clock::Duration time, Clock::Time now) {
     if (*heard) *heard = std::min(**heard + time, now);
 }
 
+void Policy::wrote_before(std::uint64_t bytes_per_second) {
+  state_->settings.dirty_rate_before = bytes_per_second;
+  state_->job.wrote_before(static_cast<double>(bytes_per_second));
+}
+
 void Policy::post_copy_began() { state_->mode = Mode::PostCopy; }
 void Policy::switch_over_began() { state_->switching = true; }
 

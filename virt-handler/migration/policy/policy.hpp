@@ -138,6 +138,8 @@ class Policy {
   Decision tick(Clock::Time now);
   /// Until `now` the caller itself stood still for so long (its node slept, or somebody stopped it): what it did not hear then is no silence.
   void stood_still(Clock::Duration time, Clock::Time now);
+  /// Settings::dirty_rate_before, where it is known only now.
+  void wrote_before(std::uint64_t bytes_per_second);
   /// `action` could not be carried out: what it would have changed is as it was, and it is tried again later.
   void failed(const Action& action, Clock::Time now);
   /// The job's own events, where they come before a sample tells.

@@ -12,7 +12,7 @@ NV_DECLARE_FAILPOINT(kSwitchover, "virt-handler.migration-switchover");
 
 constexpr Clock::Duration kHelloLimit = 60s, kJobLimit = 60s;
 
-/// How fast the guest writes, while the target is still being prepared.
+/// How fast the guest writes, while the target is being prepared; that may take less than a second.
 Awaitable<void> Outgoing::Impl::measure() {
   auto self = shared_from_this();
   MigrationRpc rpc = rpc_of(find_launcher()());
@@ -22,7 +22,8 @@ Awaitable<void> Outgoing::Impl::measure() {
   ask.set_period_ms(1000);
   auto rate = co_await rpc->get_dirty_rate(ask);
   if (rate.ok()) dirty_rate = rate->bytes_per_second();
-  else log::debug("{}/{}: {}", ns, name, rate.error().message);
+  if (rate.ok() && policy) policy->wrote_before(dirty_rate);
+  if (!rate.ok()) log::debug("{}/{}: {}", ns, name, rate.error().message);
 }
 
 Awaitable<Result<void>> Outgoing::Impl::wait_for_hello() {

@@ -128,6 +128,25 @@ TEST_CASE("in the first pass nothing is known of the guest, and nothing is done"
   CHECK(d.measures.bandwidth == Approx(100.0 * kMib).epsilon(0.02));
 }
 
+TEST_CASE("what a guest writes may be known only when its job has begun") {
+  Settings s = settings();
+  s.config.max_downtime_ms = 300;
+  Script late(s);
+  for (double t = 0.2; t < 1.9; t += 0.2) CHECK(late.at(t, 1, 1024 - 57 * t, 57 * t).actions.empty());
+  late.policy.wrote_before(static_cast<std::uint64_t>(40 * kMib));
+  auto d = late.at(2.2, 1, 1024 - 57 * 2.2, 57 * 2.2);
+  auto* limit = Script::find(d, ActionKind::SetDowntimeLimit);      // it will need another pass
+  REQUIRE(limit);
+  CHECK(limit->value == 300);
+  CHECK(d.measures.dirty_rate == Approx(40.0 * kMib).epsilon(0.1));
+
+  Script known(s);      // what the job finds counts more
+  known.rewriting(100, 57, 18, 24);
+  auto found = known.at(24.1, 20, 50, 1400).measures.dirty_rate;
+  known.policy.wrote_before(1);
+  CHECK(known.at(24.2, 20, 44, 1406).measures.dirty_rate == found);
+}
+
 TEST_CASE("disks are copied first, and that is progress") {
   Settings s = settings();
   s.copied_disk_bytes = 100'000 * kMib;
