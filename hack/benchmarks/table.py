@@ -3,7 +3,8 @@
 A guest that is lost on the way (docs/migration.md: QEMU before 9.0 loses pages of emulated guests) is made anew, and its
 migration repeated, TRIES times at most; how often stands beside the figures.
 
-Of short ones the median of three, by their total time, and the most throttle of the three. Each side may pause the guest for QEMU's default of 300 ms and has LIMIT seconds; ours may slow the guest down as much as
+Of migrations shorter than SHORT seconds the median of RUNS is shown, by their total time, with the most throttle of all.
+Each side may pause the guest for QEMU's default of 300 ms and has LIMIT seconds; ours may slow the guest down as much as
 auto-converge may. The link is shaped; nobody is told its rate. NODEVIRT_BENCH_CELLS="40:60 100:20" runs those alone
 (MiB/s written : MiB/s on the link)."""
 import os, time
