@@ -78,7 +78,7 @@ Result<void> check_control_plane_access(const Installation& installation, const 
 }
 
 Result<void> check_room(const fs::path& folder) {
-  constexpr std::uintmax_t kNeeded = 16 << 20;   // certificates, the database and its log with the definitions of all kinds
+  constexpr std::uintmax_t kNeeded = 16 << 20;   // certificates, the database with the definitions of all kinds, its log's reserve of 8 MiB
   std::error_code error;
   const auto room = fs::space(folder, error);
   if (error || room.available >= kNeeded) return {};

@@ -1,10 +1,13 @@
 #include "standalone/apiserver/store/database.hpp"
 
+#include <fcntl.h>
+
 #include <sqlite3.h>
 
 #include <fmt/format.h>
 
 #include "pkg/base/failpoint.hpp"
+#include "pkg/base/file.hpp"
 
 namespace nodevirt::apiserver {
 
@@ -53,10 +56,13 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& pa
   sqlite3_extended_result_codes(self->writer_, 0);
   sqlite3_busy_timeout(self->writer_, 10000);
   // Exclusive use is by design: one server per database. The read connection is in this process.
+  auto size_limit = fmt::format("PRAGMA journal_size_limit={}", kReserve);   // it is never cut to less
   for (auto* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA cache_size=-512",
-                    "PRAGMA wal_autocheckpoint=1000", "PRAGMA journal_size_limit=8388608"})
+                    "PRAGMA wal_autocheckpoint=1000", size_limit.c_str()})
     if (auto r = self->exec(self->writer_, sql); !r.ok()) return r.error().with_context(where);
   if (auto r = self->upgrade(); !r.ok()) return r.error().with_context(where);
+  self->log_path_ = path.string() + "-wal";
+  self->reserve();
   if (sqlite3_open_v2(path.c_str(), &self->reader_, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK)
     return sqlite_error(self->reader_, where);
   sqlite3_busy_timeout(self->reader_, 10000);
@@ -82,6 +88,12 @@ Database::~Database() {
 Result<void> Database::exec(sqlite3* db, const char* sql) {
   if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return sqlite_error(db, sql);
   return {};
+}
+
+// Without room for it now, or on a file system that cannot: the log grows as it is written.
+void Database::reserve() {
+  Fd log(::open(log_path_.c_str(), O_WRONLY | O_CLOEXEC));   // its locks are on other files: closing this loses none
+  reserved_ = log && (::fallocate(log.get(), FALLOC_FL_KEEP_SIZE, 0, kReserve) == 0 || errno == EOPNOTSUPP);
 }
 
 // Each step takes the schema from its own number to the next, in one transaction.
@@ -165,6 +177,7 @@ Result<void> Database::commit(const std::vector<Row>& rows, std::int64_t revisio
     return r.error().with_context("commit to the state database");
   }
   NV_FAILPOINT(kAfterCommit);
+  if (!reserved_) reserve();
   return {};
 }
 

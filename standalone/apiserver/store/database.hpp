@@ -1,5 +1,6 @@
 // The durable half of the store: objects in SQLite (WAL, synchronous=FULL), with a schema version.
 // A batch is committed whole or not at all; commit() returns after the log has reached the disk.
+// On a disk that others fill it goes on for a while: room for kReserve of log belongs to it from the beginning.
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -19,6 +20,9 @@ namespace nodevirt::apiserver {
 class Database {
  public:
   static constexpr int kSchemaVersion = 1;
+  /// Bytes of the log (a file of its own, `-wal`) that are allocated before they are written. It is written into the
+  /// database after half of that.
+  static constexpr std::int64_t kReserve = 8 << 20;
 
   struct Row {
     std::string resource;
@@ -44,6 +48,7 @@ class Database {
   Database() = default;
   Result<void> exec(sqlite3* db, const char* sql);
   Result<void> upgrade();
+  void reserve();
 
   sqlite3* writer_ = nullptr;
   sqlite3* reader_ = nullptr;
@@ -52,6 +57,8 @@ class Database {
   sqlite3_stmt* mark_ = nullptr;
   sqlite3_stmt* select_ = nullptr;
   std::int64_t revision_ = 0;
+  std::string log_path_;
+  bool reserved_ = false;
 };
 
 }  // namespace nodevirt::apiserver
