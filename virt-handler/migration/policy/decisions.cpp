@@ -18,6 +18,7 @@ namespace {
 constexpr double kMiB = 1 << 20;
 constexpr double kPatienceShare = 0.01;     // of the whole time, for a shorter outage
 constexpr double kPatienceSeconds = 0.05;  // at least
+constexpr double kPatienceCost = 0.7;       // seconds of the whole for a second of outage: what costs more costs a pass
 constexpr double kSureSeconds = 1;           // a forecast that holds for so long is believed
 constexpr double kKindness = 0.75;         // of the rate that was measured
 constexpr double kShortShare = 0.4, kShortSeconds = 2;   // of the time so far
@@ -84,6 +85,7 @@ double Policy::State::wanted_limit() const {
   double gains = rate() - job.model().write_rate() * (job.model().certain() ? 1 : 2);
   if (gains <= 0.01 * rate()) return most;
   double costs = 1 / gains - 1 / last_rate();     // seconds per byte
+  if (costs * last_rate() > kPatienceCost) return most;
   double waits = job.remaining() + (job.fresh() ? 0 : job.model().dirtied(job.pass_seconds(), job.throttle()));
   double spend = std::max(kPatienceShare * (job.elapsed() + waits / rate()), kPatienceSeconds);
   return std::clamp(most - spend / costs / last_rate(), least, most);
