@@ -56,6 +56,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
     std::string ip;
   };
 
+  /// Doubles with each failure, from `first` to `most`.
+  static Clock::Duration back_off(int failures, Clock::Duration first, Clock::Duration most);
   bool ending() const;
   Awaitable<void> adopt();
   Awaitable<void> advance(StopToken stop);

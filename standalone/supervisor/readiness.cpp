@@ -98,7 +98,7 @@ Awaitable<void> reach_and_tell(Clock& clock, std::shared_ptr<Wait> w) {
 Awaitable<Result<void>> wait_until_ready(Clock& clock, ReadinessOptions o) {
   auto executor = co_await boost::asio::this_coro::executor;
   auto w = std::make_shared<Wait>(executor, std::move(o));
-  spawn(executor, reach_and_tell(clock, w), "readiness");
+  nodevirt::spawn(executor, reach_and_tell(clock, w), "readiness");
   while (!w->result) {
     w->wake.expires_after(kDoubtEvery);
     co_await w->wake.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
