@@ -144,6 +144,22 @@ TEST_CASE("a daemon or a QEMU that dies in the middle of a migration", "[migrati
   }
 }
 
+// libvirt's call at the source then waits for the target's daemon (until its keep-alive says that it is gone).
+TEST_CASE("the source's QEMU is killed, and libvirt's call does not return: the migration ends all the same", "[migration]") {
+  MigratingPair pair;
+  pair.start();
+  begin(pair, 1);
+  REQUIRE(Pod::eventually([&] { return pair.standing(pair.source).sample().memory_processed_bytes() > 0; }));
+  pid_t daemon = pair.target->child("libvirtd");
+  REQUIRE(daemon > 0);
+  REQUIRE(::kill(daemon, SIGSTOP) == 0);
+  kill_child(pair.source, "qemu-system");
+  auto ended = pair.await_end();
+  ::kill(daemon, SIGCONT);
+  CHECK(ended.error() == "the guest has ended");   // libvirt would have told of the lost connection
+  CHECK(pair.source.exit_code() == 1);
+}
+
 TEST_CASE("the last answer is lost: the source is frozen, found paused, and released; libvirt's own plan comes too late", "[migration]") {
   for (bool cut_first : {false, true}) {
     DYNAMIC_SECTION((cut_first ? "the source's libvirt knows of the loss first" : "the source's libvirt waits")) {
