@@ -19,8 +19,7 @@ constexpr Clock::Duration kJobEnd = 10s;
 constexpr Clock::Duration kLastWord = 2s;
 
 Outgoing::Impl::Impl(Deps d, std::shared_ptr<const InstanceObject> o)
-    : deps(std::move(d)), object(std::move(o)), ns(object->meta.ns), name(object->meta.name), instance(object->meta.uid), id(object->migration->uid),
-      state(*object->migration), journal(deps.journal), handover(journal.read(id)), recovered(!state.started.empty()), born(deps.clock.now()) {}
+    : Half(d.clock, d.client, std::move(o)), deps(std::move(d)), journal(deps.journal), handover(journal.read(id)), recovered(!state.started.empty()), born(deps.clock.now()) {}
 
 FindLauncher Outgoing::Impl::find_launcher() {
   std::weak_ptr<Impl> weak = weak_from_this();
@@ -28,21 +27,6 @@ FindLauncher Outgoing::Impl::find_launcher() {
     auto impl = weak.lock();
     return impl ? impl->deps.launchers.of_pod(impl->ns, impl->state.source_pod) : nullptr;
   };
-}
-
-launcher::v1::DomainRequest Outgoing::Impl::domain() const {
-  launcher::v1::DomainRequest out;
-  out.set_ns(ns);
-  out.set_name(name);
-  out.set_uid(instance);
-  return out;
-}
-
-launcher::v1::MigrationRequest Outgoing::Impl::request() const {
-  launcher::v1::MigrationRequest out;
-  *out.mutable_domain() = domain();
-  out.set_migration_uid(id);
-  return out;
 }
 
 /// The first reason is kept, but for one that says only that something broke.
@@ -62,7 +46,6 @@ std::optional<std::string> Outgoing::Impl::reason() {
   return why();
 }
 
-/// The instance as it was read, from wherever.
 void Outgoing::Impl::feed(const Json& vmi) {
   auto now = migration_of(vmi);
   if (!now || now->uid != id) {
@@ -82,21 +65,6 @@ void Outgoing::Impl::feed(const Json& vmi) {
     handover.cancel();
   }
   poke();
-}
-
-Awaitable<void> Outgoing::Impl::refresh() {
-  auto self = shared_from_this();
-  if (reading) co_return;
-  reading = true;
-  auto now = co_await read_instance(deps.client, ns, name, instance);
-  reading = false;
-  if (!now.ok()) co_return;  // asked again by the next tick
-  if (now->gone) {
-    gone = true;
-    poke();
-  } else {
-    feed(now->vmi);
-  }
 }
 
 Awaitable<void> Outgoing::Impl::tick() {
@@ -260,16 +228,7 @@ Outgoing::~Outgoing() {
   }
 }
 
-void Outgoing::instance(std::shared_ptr<const InstanceObject> object) {
-  if (impl_->over) return;
-  if (!object) {
-    Executor executor = impl_->deps.executor;
-    spawn(executor, impl_->refresh(), "migration: read the instance");
-    return;
-  }
-  impl_->object = object;
-  if (auto json = parse_json(object->text); json.ok()) impl_->feed(*json);
-}
+void Outgoing::instance(std::shared_ptr<const InstanceObject> object) { impl_->changed(impl_->deps.executor, std::move(object)); }
 
 const std::string& Outgoing::uid() const { return impl_->id; }
 bool Outgoing::over() const { return impl_->over; }

@@ -96,22 +96,7 @@ Awaitable<void> Outgoing::Impl::cancel_job() {
   poke();
 }
 
-Awaitable<void> Outgoing::Impl::store(MakePatch make) {
-  auto self = shared_from_this();
-  StopToken token = stop.get_token();
-  NV_FAILPOINT(kBeforeSourceStore);
-  auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token);
-  NV_FAILPOINT(kAfterSourceStore);
-  if (!written.ok()) {
-    log::warning("{}/{}: migration {}: {}", ns, name, id, written.error().message);
-    co_await deps.clock.sleep(500ms, token);
-  } else if (written->gone) {
-    gone = true;
-  } else {
-    feed(written->vmi);
-  }
-  storing = false;
-  poke();
-}
+void Outgoing::Impl::before_store() { NV_FAILPOINT(kBeforeSourceStore); }
+void Outgoing::Impl::after_store() { NV_FAILPOINT(kAfterSourceStore); }
 
 }  // namespace nodevirt::virt_handler::migration

@@ -2,12 +2,10 @@
 #pragma once
 #include <deque>
 
-#include "pkg/runtime/signal.hpp"
+#include "virt-handler/migration/half.hpp"
 #include "virt-handler/migration/handover/journal.hpp"
 #include "virt-handler/migration/handover/source_handover.hpp"
-#include "virt-handler/migration/launcher_events.hpp"
 #include "virt-handler/migration/patches.hpp"
-#include "virt-handler/migration/instance_writer.hpp"
 #include "virt-handler/migration/prepared.hpp"
 #include "virt-handler/migration/source/outgoing.hpp"
 #include "virt-handler/migration/source/requests.hpp"
@@ -17,22 +15,18 @@
 
 namespace nodevirt::virt_handler::migration {
 
-struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
+struct Outgoing::Impl : Half, std::enable_shared_from_this<Impl> {
   Impl(Deps d, std::shared_ptr<const InstanceObject> object);
 
   // outgoing.cpp: the session, and what it does of what the handover wants
   Awaitable<void> run();
-  void poke() {
-    dirty = true;
-    wake.notify_all();
-  }
   void act();
-  void feed(const Json& vmi);
-  Awaitable<void> refresh();
+  void feed(const Json& vmi) override;
   Awaitable<void> note(Note note);
   Awaitable<void> release();
   Awaitable<void> cancel_job();
-  Awaitable<void> store(MakePatch make);
+  void before_store() override;
+  void after_store() override;
   Awaitable<void> finish();
   Awaitable<void> tick();
   Awaitable<void> ask_again();
@@ -68,20 +62,11 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   Awaitable<void> look_at_target();
 
   FindLauncher find_launcher();
-  launcher::v1::MigrationRequest request() const;
-  launcher::v1::DomainRequest domain() const;
+  std::shared_ptr<void> self() override { return shared_from_this(); }
 
   Deps deps;
-  std::shared_ptr<const InstanceObject> object;   ///< the last one known
-  std::string ns, name, instance;                 ///< of the instance
-  std::string id;                                 ///< of the migration
-  MigrationState state;
-  Json stored;
   Journal journal;
   SourceHandover handover;
-  StopSource stop;
-  runtime::Signal wake;
-  bool dirty = false;             ///< something happened since act() last looked
 
   std::shared_ptr<ControlLink> link;
   std::optional<Hello> hello;
@@ -101,8 +86,7 @@ struct Outgoing::Impl : std::enable_shared_from_this<Impl> {
   const bool recovered;           ///< the job was begun in an earlier life
   Clock::Time born;
   bool job_asked = false, job_ended = false, cancelled = false, guest_was_paused = false, post_copy = false;
-  bool noting = false, releasing = false, cancelling = false, storing = false, steering = false, writing_progress = false, reading = false;
-  bool gone = false, over = false;
+  bool noting = false, releasing = false, cancelling = false, steering = false, writing_progress = false;
   std::string failure;            ///< why it does not succeed; the first reason is kept
   std::string target_end;         ///< what has ended at the target, as its node tells (prepared.hpp)
   struct ToNowhere {

@@ -13,8 +13,7 @@ NV_DECLARE_FAILPOINT(kLoaded, "virt-handler.migration-target-loaded");
 constexpr Clock::Duration kStreamsEnd = 10s;
 
 Incoming::Impl::Impl(Deps d, std::shared_ptr<const InstanceObject> o)
-    : deps(std::move(d)), object(std::move(o)), ns(object->meta.ns), name(object->meta.name), instance(object->meta.uid), id(object->migration->uid),
-      state(*object->migration), token(new_uuid()) {}
+    : Half(d.clock, d.client, std::move(o)), deps(std::move(d)), token(new_uuid()) {}
 
 FindLauncher Incoming::Impl::find_launcher() {
   std::weak_ptr<Impl> weak = weak_from_this();
@@ -22,15 +21,6 @@ FindLauncher Incoming::Impl::find_launcher() {
     auto impl = weak.lock();
     return impl ? impl->deps.launchers.of_pod(impl->ns, impl->state.target_pod) : nullptr;
   };
-}
-
-launcher::v1::MigrationRequest Incoming::Impl::request() const {
-  launcher::v1::MigrationRequest out;
-  out.mutable_domain()->set_ns(ns);
-  out.mutable_domain()->set_name(name);
-  out.mutable_domain()->set_uid(instance);
-  out.set_migration_uid(id);
-  return out;
 }
 
 void Incoming::Impl::feed(const Json& vmi) {
@@ -43,21 +33,6 @@ void Incoming::Impl::feed(const Json& vmi) {
   }
   handover.stored(superseded ? Owner::None : state.owner, !superseded && state.failed, !superseded && state.completed, superseded);
   poke();
-}
-
-Awaitable<void> Incoming::Impl::refresh() {
-  auto self = shared_from_this();
-  if (reading) co_return;
-  reading = true;
-  auto now = co_await read_instance(deps.client, ns, name, instance);
-  reading = false;
-  if (!now.ok()) co_return;
-  if (now->gone) {
-    gone = true;
-    poke();
-  } else {
-    feed(now->vmi);
-  }
 }
 
 Awaitable<void> Incoming::Impl::tick() {
@@ -228,16 +203,7 @@ Incoming::~Incoming() {
   if (!was_over) impl_->deps.port.forget(impl_->id, true);
 }
 
-void Incoming::instance(std::shared_ptr<const InstanceObject> object) {
-  if (impl_->over) return;
-  if (!object) {
-    Executor executor = impl_->deps.executor;
-    spawn(executor, impl_->refresh(), "migration: read the instance");
-    return;
-  }
-  impl_->object = object;
-  if (auto json = parse_json(object->text); json.ok()) impl_->feed(*json);
-}
+void Incoming::instance(std::shared_ptr<const InstanceObject> object) { impl_->changed(impl_->deps.executor, std::move(object)); }
 
 const std::string& Incoming::uid() const { return impl_->id; }
 bool Incoming::over() const { return impl_->over; }

@@ -69,22 +69,7 @@ Awaitable<void> Incoming::Impl::abandon() {
   poke();
 }
 
-Awaitable<void> Incoming::Impl::store(MakePatch make) {
-  auto self = shared_from_this();
-  StopToken token_ = stop.get_token();
-  NV_FAILPOINT(kBeforeTargetStore);
-  auto written = co_await write_instance(deps.client, deps.clock, ns, name, instance, make, token_);
-  NV_FAILPOINT(kAfterTargetStore);
-  if (!written.ok()) {
-    log::warning("{}/{}: migration {}: {}", ns, name, id, written.error().message);
-    co_await deps.clock.sleep(500ms, token_);
-  } else if (written->gone) {
-    gone = true;
-  } else {
-    feed(written->vmi);
-  }
-  storing = false;
-  poke();
-}
+void Incoming::Impl::before_store() { NV_FAILPOINT(kBeforeTargetStore); }
+void Incoming::Impl::after_store() { NV_FAILPOINT(kAfterTargetStore); }
 
 }  // namespace nodevirt::virt_handler::migration

@@ -1,9 +1,7 @@
 // What stands behind Incoming.
 #pragma once
-#include "pkg/runtime/signal.hpp"
+#include "virt-handler/migration/half.hpp"
 #include "virt-handler/migration/handover/target_handover.hpp"
-#include "virt-handler/migration/instance_writer.hpp"
-#include "virt-handler/migration/launcher_events.hpp"
 #include "virt-handler/migration/patches.hpp"
 #include "virt-handler/migration/prepared.hpp"
 #include "virt-handler/migration/stream/control_link.hpp"
@@ -11,19 +9,15 @@
 
 namespace nodevirt::virt_handler::migration {
 
-struct Incoming::Impl : std::enable_shared_from_this<Impl> {
+struct Incoming::Impl : Half, std::enable_shared_from_this<Impl> {
   Impl(Deps d, std::shared_ptr<const InstanceObject> o);
 
   Awaitable<void> run();
-  void poke() {
-    dirty = true;
-    wake.notify_all();
-  }
   Awaitable<void> tick();
   void act();
-  void feed(const Json& vmi);
-  Awaitable<void> refresh();
-  Awaitable<void> store(MakePatch make);
+  void feed(const Json& vmi) override;
+  void before_store() override;
+  void after_store() override;
   Awaitable<void> resume();
   Awaitable<void> abandon();
   void told(const launcher::v1::MigrationEvent& event);
@@ -45,17 +39,10 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   void accept(std::shared_ptr<net::FdStream> stream);
 
   FindLauncher find_launcher();
-  launcher::v1::MigrationRequest request() const;
+  std::shared_ptr<void> self() override { return shared_from_this(); }
 
   Deps deps;
-  std::shared_ptr<const InstanceObject> object;
-  std::string ns, name, instance, id;
-  MigrationState state;
-  Json stored;
   TargetHandover handover;
-  StopSource stop;
-  runtime::Signal wake;
-  bool dirty = false;             ///< something happened since act() last looked
 
   std::string token;                                   ///< for streams without TLS
   std::optional<launcher::v1::PrepareTargetResponse> prepared;
@@ -66,8 +53,7 @@ struct Incoming::Impl : std::enable_shared_from_this<Impl> {
   bool keep_paused = false, told_once = false, came_in = false, detected = false, post_copy = false;
   bool qemu_seen = false;                              ///< the guest's process began to come in
   std::string end_said;                                ///< "QEMU", "pod": what of it the source was told to have ended
-  bool preparing = false, resuming = false, abandoning = false, storing = false, reading = false;
-  bool gone = false, over = false;
+  bool preparing = false, resuming = false, abandoning = false;
   std::optional<Clock::Time> not_loaded_since;         ///< ResumeTarget finds nothing
   std::optional<Clock::Time> no_guest_since, broken_since, looked_at;   ///< in post-copy: nothing to be seen of it; it stands still
   bool listens_again = false;                          ///< in post-copy: QEMU's first stream has broken, and the next may come
