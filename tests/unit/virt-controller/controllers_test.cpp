@@ -2,8 +2,7 @@
 // failing once, before or after it was done.
 #include <catch2/catch.hpp>
 
-#include "tests/support/memory_api.hpp"
-#include "virt-controller/controllers.hpp"
+#include "tests/support/running_controllers.hpp"
 #include "virt-controller/status_patch.hpp"
 
 using namespace nodevirt;
@@ -12,63 +11,11 @@ namespace res = k8s::resources;
 
 namespace {
 
-/// Loses the answer of one request that was done.
-class LossyApi final : public testing::MemoryApi {
- public:
-  int lose_before = -1, lose_after = -1, writes = 0;
-  Awaitable<Result<net::Response>> send(net::Request request) override {
-    bool write = request.method != "GET" && request.path().find("/events") == std::string::npos;
-    int n = write ? writes++ : -2;
-    if (n == lose_before) co_return Error(Code::Unavailable, "the connection broke");
-    auto done = co_await MemoryApi::send(std::move(request));
-    if (n == lose_after) co_return Error(Code::Unavailable, "the answer was lost");
-    co_return done;
-  }
-};
-
-struct World {
-  boost::asio::io_context io;
-  ManualClock clock{*parse_time("2026-01-01T00:00:00Z")};
-  std::shared_ptr<LossyApi> api = std::make_shared<LossyApi>();
-  StopSource stop;
-  std::unique_ptr<Controllers> controllers;
-
-  World() {
+struct World : testing::RunningControllers {
+  World() : RunningControllers(40) {
     api->put(res::kNodes, {{"metadata", {{"name", "node1"}, {"labels", {{"kubevirt.io/schedulable", "true"}}},
                                          {"annotations", {{"kubevirt.io/heartbeat", "2026-01-01T00:00:00Z"}}}}}});
     start();
-  }
-  ~World() { end(); }
-  void start() {
-    stop = StopSource();
-    Options o;
-    o.launcher_image = "launcher:1";
-    controllers = std::make_unique<Controllers>(io.get_executor(), client::Client(api), clock, o);
-    spawn(io.get_executor(), controllers->follow(stop.get_token()), "follow");
-    spawn(io.get_executor(), controllers->lead(stop.get_token()), "lead");
-    settle();
-  }
-  void end() {
-    stop.request_stop();
-    poll();
-    controllers.reset();
-    poll();
-  }
-  void poll() {
-    io.restart();
-    while (io.poll() > 0) io.restart();
-  }
-  /// Until nothing moves any more, back-offs of failed requests included.
-  void settle() {
-    poll();
-    for (int i = 0; i < 40; ++i) {
-      clock.advance(5ms);
-      poll();
-    }
-  }
-  void pass(Clock::Duration d) {
-    clock.advance(d);
-    settle();
   }
 
   void machine(const char* strategy, Json volumes = Json::array(), Json annotations = Json::object()) {
