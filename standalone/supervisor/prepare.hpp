@@ -15,7 +15,7 @@ struct UpOptions {
   nodes::WantedRanges ranges;
   int nodes = 0, wait_seconds = 60;
   bool detach = false;
-  std::optional<bool> userfaultfd;   ///< as it was
+  std::optional<bool> userfaultfd;   ///< nothing: as it was
 };
 
 /// Everything that is held while the instance runs.

@@ -147,6 +147,30 @@ TEST_CASE("what a guest writes may be known only when its job has begun") {
   CHECK(known.at(24.2, 20, 44, 1406).measures.dirty_rate == found);
 }
 
+TEST_CASE("a shorter pause is waited for where it costs little, and not where it costs another pass") {
+  struct Case { double writes; bool waits; };
+  for (auto c : {Case{10, true}, Case{20, true}, Case{30, false}, Case{40, false}}) {
+    CAPTURE(c.writes);
+    Settings s = settings();
+    s.config.max_downtime_ms = 300;
+    Script script(s);
+    double set = 300, sent = 0, t = 0;
+    // The first pass, then each as long as the one before was written in.
+    for (; t < 10; t += 0.2) script.at(t, 1, 1024 - 60 * t, 60 * t);
+    sent = 60 * t;
+    double pass = t;
+    Decision last;
+    for (std::uint32_t iteration = 2; iteration < 5; ++iteration) {
+      double found = std::min(set, c.writes * pass), begin = t;
+      pass = found / 60;
+      for (; t < begin + pass; t += 0.2) last = script.at(t, iteration, found - 60 * (t - begin), sent + 60 * (t - begin));
+      sent += found;
+    }
+    if (c.waits) CHECK(last.measures.downtime_limit_ms < 280);
+    else CHECK(last.measures.downtime_limit_ms == 300);
+  }
+}
+
 TEST_CASE("disks are copied first, and that is progress") {
   Settings s = settings();
   s.copied_disk_bytes = 100'000 * kMib;
