@@ -9,21 +9,21 @@ namespace nodevirt::virt_controller::vmi {
 using k8s::resources::kPods;
 using k8s::resources::kVirtualMachineInstances;
 
-// What is to be acted on, by the server's word.
+// What is to be acted on, by the server's word. When that is no the cache is behind: it is looked at again soon.
 Awaitable<Result<bool>> VmiController::Impl::confirm_no_guest(Round* r) {
   auto pods = r->seen.pods;
-  if (r->seen.fenced()) co_return co_await ctx.fences.confirm(std::move(pods));
-  co_return co_await ctx.fences.confirm_unarmed(std::move(pods));
+  Result<bool> confirmed = false;
+  if (r->seen.fenced()) confirmed = co_await ctx.fences.confirm(std::move(pods));
+  else confirmed = co_await ctx.fences.confirm_unarmed(std::move(pods));
+  if (confirmed.ok() && !*confirmed) r->plan.again = std::chrono::seconds(1);
+  co_return confirmed;
 }
 
 // No new guest goes to that node from here on: neither ours, nor anybody's.
 Awaitable<Result<void>> VmiController::Impl::fence(Round* r) {
   auto confirmed = co_await confirm_no_guest(r);
   if (!confirmed.ok()) co_return confirmed.error();
-  if (!*confirmed) {
-    r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
-    co_return Result<void>();
-  }
+  if (!*confirmed) co_return Result<void>();
   auto pods = r->seen.pods;
   for (const auto& pod : pods) {
     if (pod->ended()) continue;
@@ -55,10 +55,7 @@ Awaitable<Result<void>> VmiController::Impl::remove_pods_at_once(Round* r, std::
 Awaitable<Result<void>> VmiController::Impl::force_pods(Round* r) {
   auto confirmed = co_await confirm_no_guest(r);
   if (!confirmed.ok()) co_return confirmed.error();
-  if (!*confirmed) {
-    r->plan.again = std::chrono::seconds(1);  // the cache is behind: the watch brings what it lacks
-    co_return Result<void>();
-  }
+  if (!*confirmed) co_return Result<void>();
   co_return co_await remove_pods_at_once(r, " without its node");
 }
 

@@ -19,7 +19,8 @@ constexpr Clock::Duration kJobEnd = 10s;
 constexpr Clock::Duration kLastWord = 2s;
 
 Outgoing::Impl::Impl(Deps d, std::shared_ptr<const InstanceObject> o)
-    : Half(d.clock, d.client, std::move(o)), deps(std::move(d)), journal(deps.journal), handover(journal.read(id)), recovered(!state.started.empty()), born(deps.clock.now()) {}
+    : Half(d.clock, d.client, std::move(o)), deps(std::move(d)), journal(deps.journal), handover(journal.read(id)),
+      recovered(!state.started.empty()), born(deps.clock.now()) {}
 
 FindLauncher Outgoing::Impl::find_launcher() {
   std::weak_ptr<Impl> weak = weak_from_this();

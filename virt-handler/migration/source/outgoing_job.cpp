@@ -21,9 +21,12 @@ Awaitable<void> Outgoing::Impl::measure() {
   *ask.mutable_domain() = domain();
   ask.set_period_ms(1000);
   auto rate = co_await rpc->get_dirty_rate(ask);
-  if (rate.ok()) dirty_rate = rate->bytes_per_second();
-  if (rate.ok() && policy) policy->wrote_before(dirty_rate);
-  if (!rate.ok()) log::debug("{}/{}: {}", ns, name, rate.error().message);
+  if (!rate.ok()) {
+    log::debug("{}/{}: {}", ns, name, rate.error().message);
+    co_return;
+  }
+  dirty_rate = rate->bytes_per_second();
+  if (policy) policy->wrote_before(dirty_rate);
 }
 
 Awaitable<Result<void>> Outgoing::Impl::wait_for_hello() {
